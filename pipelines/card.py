@@ -1,0 +1,68 @@
+"""The data set card: ``README.md`` with the front matter by which ``datasets.load_dataset`` opens the folder."""
+
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from schemas.manifest import Manifest
+
+_SIZES = (
+    (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"), (100_000_000, "10M<n<100M"), (1_000_000_000, "100M<n<1B"),
+)  # fmt: skip
+
+
+def write_card(manifest: Manifest, path: Path) -> None:
+    """Write the card of a release whose manifest has everything but the card itself."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined, autoescape=False  # noqa: S701
+    )
+    environment.filters |= {
+        "number": lambda value: f"{value:,}",
+        "percent": lambda value: f"{100 * value:.1f} %",
+        "tenth": lambda value: f"{value:,.1f}",
+        "cell": escape_cell,
+        "prose": lambda text: html.escape(text, quote=False),
+    }
+    accounts = manifest.sources.values()
+    path.write_text(
+        environment.get_template("card.md.j2").render(
+            manifest=manifest,
+            front_matter=front_matter(manifest),
+            splits_total=sum(one.rows for one in manifest.splits.values()),
+            mix_total=sum(row.got for row in manifest.mix),
+            tokens=all(one.tokens is not None for one in manifest.splits.values()),
+            stage_names=list(next(iter(accounts)).stages),
+            rules=list(dict.fromkeys(rule for one in accounts for rule in one.dropped)),
+        ),
+        encoding="utf-8",
+    )
+
+
+def escape_cell(text: str) -> str:
+    """Text of a recipe or a file name inside a Markdown table: no markup, no HTML, no new cell."""
+    plain = html.escape(re.sub(r"\s+", " ", text), quote=False)
+    return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", plain)
+
+
+def front_matter(manifest: Manifest) -> str:
+    """YAML metadata of the Hub's data set cards: what the files are, licences, languages, size."""
+    rows = sum(one.rows for one in manifest.splits.values())
+    data_files = [
+        {"split": split, "path": f"data/{split}-*.parquet"} for split, one in manifest.splits.items() if one.rows
+    ]
+    accounts = manifest.sources.values()
+    facts: dict[str, Any] = {
+        "pretty_name": f"{manifest.name} {manifest.version}",
+        "license": sorted({one.license.lower() for one in accounts if one.license}) or ["unknown"],
+        "language": sorted({one.language for one in accounts if one.language}) or None,
+        "task_categories": ["text-generation"],
+        "size_categories": [next((name for most, name in _SIZES if rows < most), "n>1B")],
+        "configs": [{"config_name": "default", "data_files": data_files}],
+    }
+    facts = {key: value for key, value in facts.items() if value is not None}
+    return str(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=1000))

@@ -1,0 +1,125 @@
+"""``gristmill``: the command and its subcommands. Imports stay lazy: ``--help`` loads neither Beam nor Arrow."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from schemas.errors import GristmillError
+from schemas.version import __version__
+
+app = typer.Typer(
+    name="gristmill",
+    help="Turn raw instruction data into verified, versioned data set releases.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+RecipePath = Annotated[Path, typer.Argument(help="the recipe, a YAML file", show_default=False)]
+ReleasePath = Annotated[Path, typer.Argument(help="a release, for example releases/mix/1.0.0", show_default=False)]
+WorkDir = Annotated[
+    Path | None, typer.Option(help="folder of the reusable corpus; default: .gristmill in the output folder")
+]
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": False})
+def curate(
+    context: typer.Context,
+    recipe: RecipePath,
+    out: Annotated[Path, typer.Option(help="folder of releases")] = Path("releases"),
+    work_dir: WorkDir = None,
+    workers: Annotated[int, typer.Option(help="processes of the local runner; 0 means one per core")] = 0,
+    runner: Annotated[str | None, typer.Option(help="a Beam runner; default: the local one")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="only warnings and the result")] = False,
+) -> None:
+    """Run a recipe and publish <out>/<name>/<version>. What stands after -- goes to Beam."""
+    from pipelines.engine import Engine
+
+    with Engine(workers or os.cpu_count() or 1, runner, tuple(context.args)) as engine:
+        from pipelines.curate import curate as run
+        from pipelines.report import Report
+
+        report = Report(quiet)
+        path = run(recipe, out, work_dir or out / ".gristmill", engine, report)
+        if not quiet:
+            from pipelines.show import show
+
+            show(path, report.console)
+    typer.echo(path)
+
+
+@app.command()
+def plan(recipe: RecipePath) -> None:
+    """Say what a run would do: sources, shapes, rows, bytes, deduplication curve, memory. Writes nothing."""
+    from pipelines.plan import plan as run
+
+    run(recipe)
+
+
+@app.command()
+def verify(release: ReleasePath) -> None:
+    """Check every checksum, count and law of a release. Exit status 0 or 1."""
+    from pipelines.verify import verify as run
+
+    problems = run(release)
+    for problem in problems:
+        typer.echo(f"wrong: {problem}", err=True)
+    if problems:
+        raise typer.Exit(1)
+    typer.echo(f"{release}: verified")
+
+
+@app.command()
+def why(
+    release: ReleasePath,
+    record: Annotated[str, typer.Argument(help="an id, or FILE:INDEX as in the ledger", show_default=False)],
+) -> None:
+    """Say what became of a record, and because of which other record."""
+    from pipelines.why import why as run
+
+    run(release, record)
+
+
+@app.command()
+def show(release: ReleasePath) -> None:
+    """Show a release's tables: sources by stage, asked against got, splits."""
+    from pipelines.show import show as run
+
+    run(release)
+
+
+@app.command()
+def schema(
+    what: Annotated[str, typer.Argument(help="recipe, record or manifest")] = "recipe",
+) -> None:
+    """Print a JSON Schema; editors complete recipes by it."""
+    from pipelines.schema import schema as run
+
+    typer.echo(run(what))
+
+
+@app.command()
+def version() -> None:
+    """Print the version."""
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """Entry point: a user's mistake is one sentence on stderr and exit status 2."""
+    try:
+        app(standalone_mode=True)
+    except GristmillError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # The reader of our output has gone (gristmill … | head); that is no error of ours.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

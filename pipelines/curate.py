@@ -1,0 +1,188 @@
+"""``gristmill curate``: the whole way from raw files to a published release, on one screen.
+
+find inputs → ingest → books → decide → guard → mix → release → manifest and card → publish. Each Beam pipeline
+(``graphs``) ends before the next begins, so that what depends on totals is decided here, in plain sight.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipelines import publish
+from pipelines.accounts import Ingested, check_budget, check_conservation, check_loss, take_stock
+from pipelines.engine import Engine
+from pipelines.inputs import Input, find_inputs, works_of
+from pipelines.outcome import Outcome, Selection, decide_plan, loss_examples, quarantine_reasons, read_outcome, release_plan
+from pipelines.report import Report
+from schemas.errors import GristmillError
+from schemas.recipe import Recipe, load_recipe
+from transforms.corpus import read_done, write_batch
+from transforms.filters import choose
+from transforms.ingest import IngestSplits
+from transforms.mix import Target, settle
+from transforms.signals import SignalSettings
+from transforms.tokens import digest as tokenizer_digest
+from transforms.tokens import load_definition
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe with everything that is looked up before work starts."""
+
+    recipe: Recipe
+    base: Path  # the recipe's folder
+    tokenizer: str | None  # its definition
+    settings: SignalSettings
+
+    @property
+    def names(self) -> list[str]:
+        """Sources by name: their order in the file means nothing."""
+        return sorted(self.recipe.sources)
+
+
+def prepare(recipe_path: Path) -> Job:
+    """Read and check everything that can be checked before work starts.
+
+    Raises:
+        GristmillError: the first mistake found.
+    """
+    recipe = load_recipe(recipe_path)
+    base = recipe_path.resolve().parent
+    choose(recipe.filters, recipe.tokenizer is not None)
+    tokenizer = load_definition(recipe.tokenizer, base) if recipe.tokenizer else None
+    exact, near = recipe.dedup.exact, recipe.dedup.near
+    settings = SignalSettings(
+        exact_compare=exact.compare if exact else None,
+        near_compare=near.compare if near else None,
+        shingle=near.shingle if near else 5,
+        permutations=near.permutations if near else 8,
+        hash_seed=near.hash_seed if near else 1,
+        tokenizer=tokenizer_digest(tokenizer) if tokenizer else None,
+    )
+    return Job(recipe, base, tokenizer, settings)
+
+
+def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report: Report) -> Path:
+    """Run the recipe and publish ``out/<name>/<version>``; returns that path.
+
+    Raises:
+        GristmillError: a mistake in recipe or data, a guard that stopped the run, a version that exists already.
+    """
+    job = prepare(recipe_path)
+    target = publish.target_of(job.recipe, out)
+    with report.stage("inputs") as say:
+        inputs = find_inputs(job.recipe, job.base, work_dir, report.warn)
+        say(f"{len(inputs):,} files, {sum(one.file.size for one in inputs) / 1e6:,.1f} MB")
+    with run_folder(work_dir) as folder:
+        ingested = ingest(job, inputs, engine, report)
+        outcome = decide(job, ingested, folder, engine, report)
+        targets = mix(job, outcome, report)
+        with publish.staging(target) as staging:
+            selection = release(job, ingested, outcome, targets, folder, staging, engine, report)
+            with report.stage("publish") as say:
+                publish.finish(job, inputs, ingested, outcome, targets, selection, staging)
+                publish.publish(staging, target, report, engine)
+                say(str(target))
+    return target
+
+
+def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ingested:
+    """Bring the corpus up to date, and stop on a source that is over its error budget."""
+    works = tuple(works_of(inputs))
+    pending = [
+        number
+        for number, work in enumerate(works)
+        if read_done(work.text) is None or read_done(work.signals(job.settings)) is None
+    ]
+    with report.stage("ingest", {"read": len(pending)}, engine.progress) as say:
+        if pending:
+            from pipelines import graphs
+
+            engine.run(partial(graphs.ingest, work=IngestSplits(works, job.settings, job.tokenizer), pending=pending))
+        ingested = take_stock(inputs, job.names, job.settings)
+        rows = sum(one.rows for one in ingested.accounts.values())
+        bad = sum(one.quarantined for one in ingested.accounts.values())
+        reused = f", {len(works) - len(pending)} of {len(works)} pieces from the corpus" if len(pending) < len(works) else ""
+        say(f"{rows:,} rows: {ingested.records:,} records, {bad:,} quarantined{reused}")
+    check_budget(job.recipe, ingested, quarantine_reasons(ingested))
+    for (source, file), one in ingested.accounts.items():
+        if one.rows == 0:
+            report.warn(f"source {source!r}: {file} holds no rows")
+    if ingested.records == 0:
+        raise GristmillError("no record could be read from any source; run gristmill plan to see what was recognised")
+    return ingested
+
+
+def decide(job: Job, ingested: Ingested, folder: Path, engine: Engine, report: Report) -> Outcome:
+    """Filters, exact and near deduplication; stops when a source would be wiped out."""
+    blocks = ingested.blocks
+    write_batch(folder / "blocks.arrow", pa.RecordBatch.from_pylist([block.__dict__ for block in blocks]), compress=False)
+    plan = decide_plan(job.recipe, job.names, ingested.records, folder)
+    steps = {"survey": len(blocks), "conclude": len(blocks)} | ({"bands": len(blocks)} if plan.near else {})
+    with report.stage("decide", steps, engine.progress) as say:
+        from pipelines import graphs
+
+        engine.run(partial(graphs.decide, plan=plan, blocks=len(blocks), summary=str(folder)))
+        outcome = read_outcome(plan, job.names, folder, job.tokenizer is not None)
+        say(outcome.sentence())
+    for name in job.names:
+        records = sum(block.rows for block in blocks if job.names[block.source] == name)
+        check_conservation(f"decide, source {name!r}", records, {"in and dropped": outcome.entered(name)})
+    check_loss(job.recipe, outcome.lost_to_dedup(), outcome.left_by_filters(), loss_examples(outcome, blocks, job.names))
+    return outcome
+
+
+def mix(job: Job, outcome: Outcome, report: Report) -> dict[str, Target] | None:
+    """Targets per source, or None when the recipe has no mix."""
+    if job.recipe.mix is None:
+        return None
+    targets = settle(outcome.available(), job.recipe.mix)
+    for name, one in targets.items():
+        if one.target < one.asked:
+            report.warn(
+                f"mix: {name!r} was asked for {one.asked:,} {job.recipe.mix.unit} and gives {one.target:,} "
+                f"({one.available:,} there)"
+            )
+    return targets
+
+
+def release(
+    job: Job,
+    ingested: Ingested,
+    outcome: Outcome,
+    targets: dict[str, Target] | None,
+    folder: Path,
+    staging: Path,
+    engine: Engine,
+    report: Report,
+) -> Selection:
+    """Write shards and ledger into ``staging``."""
+    plan = release_plan(job.recipe, job.names, outcome, targets, staging)
+    for name in ("data", "ledger", "quarantine"):
+        (staging / name).mkdir()
+    steps = {"select": len(ingested.blocks), "shard": 2 * sum(plan.partitions)}
+    with report.stage("release", steps, engine.progress) as say:
+        from pipelines import graphs
+
+        engine.run(partial(graphs.release, plan=plan, blocks=len(ingested.blocks), summary=str(folder)))
+        selection = Selection.read(plan, job.names, folder)
+        say(f"{selection.rows:,} rows in {len(selection.shards)} shards")
+    check_conservation("release", selection.rows, {"in shards": sum(one.rows or 0 for one in selection.shards)})
+    check_conservation("ledger", ingested.records, {"in the ledger": sum(one.rows or 0 for one in selection.ledger)})
+    return selection
+
+
+@contextmanager
+def run_folder(work_dir: Path) -> Iterator[Path]:
+    """A folder for this run's verdicts and summaries, gone afterwards."""
+    folder = publish.scratch(work_dir / "runs", "run")
+    (folder / "verdicts").mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)

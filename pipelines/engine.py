@@ -1,0 +1,147 @@
+"""Runs Beam pipelines: the named local runner with N processes, or any runner by Beam's own options."""
+
+import logging
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from schemas.errors import GristmillError
+from transforms.progress import FOLDER_VARIABLE
+
+LOCAL_RUNNER = "FnApiRunner"
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Engine:
+    """A context in which pipelines run; local workers live as long as it does.
+
+    ``workers`` processes for the local runner; ``runner`` and ``beam_args`` go to Beam as they are.
+    """
+
+    def __init__(self, workers: int = 1, runner: str | None = None, beam_args: tuple[str, ...] = ()):
+        if workers < 1:
+            raise GristmillError(f"--workers {workers} is not possible; give 1 or more")
+        self.workers, self.runner, self.beam_args = workers, runner or LOCAL_RUNNER, beam_args
+        self._server: subprocess.Popen[bytes] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="gristmill-")
+        self.progress = Path(self._folder.name) / "progress"
+        self.progress.mkdir()
+
+    @property
+    def local(self) -> bool:
+        return self.runner in (LOCAL_RUNNER, "DirectRunner")
+
+    def __enter__(self) -> "Engine":
+        os.environ[FOLDER_VARIABLE] = str(self.progress)
+        if self.local and self.workers > 1 and hasattr(os, "fork"):
+            # Started before this process imports Beam itself, so that both imports run side by side.
+            environment = dict(os.environ, OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH")]))
+            self._server = subprocess.Popen(
+                [sys.executable, "-m", "pipelines.forkserver", self._socket],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=(Path(self._folder.name) / "workers.log").open("wb"),  # what fails comes back through Beam
+                env=environment,
+                start_new_session=True,  # Ctrl-C reaches this process, which then ends the server
+            )
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._server is not None:
+            assert self._server.stdin is not None
+            self._server.stdin.close()
+            try:
+                self._server.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                self._server.kill()
+                self._server.wait()
+        os.environ.pop(FOLDER_VARIABLE, None)
+        self._folder.cleanup()
+
+    @property
+    def _socket(self) -> str:
+        return str(Path(self._folder.name) / "workers")
+
+    def options(self) -> Any:
+        """Beam's options from ``beam_args``, strictly.
+
+        Raises:
+            GristmillError: an option that Beam does not know (it would only warn and use its default).
+        """
+        from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+
+        options = PipelineOptions(list(self.beam_args))
+        known = set(PipelineOptions([]).get_all_options())
+        unknown = sorted(set(options.get_all_options(retain_unknown_options=True)) - known)
+        if unknown:
+            raise GristmillError(f"--{unknown[0]} is no option of Beam; see the Beam documentation of {self.runner}")
+        if self.local:
+            options.view_as(DirectOptions).direct_num_workers = self.workers
+        return options
+
+    def _runner(self) -> Any:
+        if not self.local:
+            return self.runner
+        from apache_beam.runners.portability.fn_api_runner import fn_runner
+        from apache_beam.transforms.environments import SubprocessSDKEnvironment
+
+        if self.workers == 1:
+            return fn_runner.FnApiRunner()
+        if self._server is None:
+            command = [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"]
+        else:
+            self._wait_for_server()
+            script = str(_ROOT / "pipelines" / "forkserver.py")
+            command = [sys.executable, "-S", "-E", script, "--launch", self._socket]
+        environment = SubprocessSDKEnvironment.from_command_string(shlex.join(command))
+        return fn_runner.FnApiRunner(default_environment=environment)
+
+    def _wait_for_server(self) -> None:
+        assert self._server is not None
+        while not os.path.exists(self._socket):
+            if self._server.poll() is not None:
+                raise GristmillError(f"the worker server ended with status {self._server.returncode} before it was ready")
+            time.sleep(0.005)
+
+    def run(self, build: Callable[[Any], None]) -> None:
+        """Build and run one pipeline.
+
+        Raises:
+            GristmillError: raised in a worker by our own code, brought back as the sentence it was.
+        """
+        _quiet()
+        import apache_beam as beam
+
+        options = self.options()
+        try:
+            with beam.Pipeline(runner=self._runner(), options=options) as pipeline:
+                build(pipeline)
+        except Exception as error:
+            sentence = _our_sentence(error)
+            if sentence is None:
+                raise
+            raise GristmillError(sentence) from None
+
+
+def _our_sentence(error: Exception) -> str | None:
+    """The message of a GristmillError, also from inside the traceback text that a runner hands back."""
+    if isinstance(error, GristmillError):
+        found = [str(error)]
+    else:
+        found = re.findall(r"^(?:schemas\.errors\.)?GristmillError: (.+)$", str(error), flags=re.MULTILINE)
+    return re.sub(r" \[while running .*", "", found[-1]) if found else None
+
+
+def _quiet() -> None:
+    """Beam logs its housekeeping as warnings and every traceback twice; what fails is raised anyway."""
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
+    logging.getLogger().setLevel(logging.ERROR)

@@ -1,0 +1,154 @@
+"""The recipe's sources as files, and the files as pieces of work."""
+
+import hashlib
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from schemas.errors import GristmillError
+from schemas.recipe import Recipe, Source
+from transforms.ingest import SplitWork
+from transforms.readers import FileInfo, FileKind, SourceOptions, list_files, plan_splits, sniff
+from transforms.readers.opening import open_raw
+
+SPLITS_PER_FILE = 8
+LEAST_SPLIT = 1 << 20
+"""A file is cut into up to eight pieces of at least 1 MiB, so that a few middling files still feed all workers. It
+depends on the file alone: another machine or another source must not change the corpus key."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """One file of a source."""
+
+    source: str
+    file: FileInfo
+    kind: FileKind
+    digest: str
+    options: SourceOptions
+    works: tuple[SplitWork, ...]
+
+
+def reading(source: Source) -> SourceOptions:
+    """How a source's files are read, from its settings."""
+    return SourceOptions(
+        container=source.container,
+        shape=source.shape,
+        columns=tuple(sorted(source.columns.items())) if source.columns else None,
+        trees=source.trees,
+        ftfy=source.ftfy,
+        placeholders=tuple(sorted(source.placeholders.items())),
+        encoding=source.encoding,
+    )
+
+
+def list_source(name: str, source: Source, base: Path) -> list[FileInfo]:
+    """The files of a source, sorted by their names, each once, each name once.
+
+    Raises:
+        GristmillError: a path matches nothing.
+    """
+    found: dict[str, FileInfo] = {}
+    for path in source.paths:
+        try:
+            for file in list_files(path, str(base)):
+                found.setdefault(file.path, file)
+        except GristmillError as error:
+            raise GristmillError(f"source {name!r}: {error}") from None
+    names = Counter(file.name for file in found.values())
+    # Two folders may hold files of the same name; then the folder's own name comes before it.
+    files = [
+        file if names[file.name] == 1 else FileInfo(file.path, f"{Path(file.path).parent.name}/{file.name}", file.size)
+        for file in found.values()
+    ]
+    twice = [one for one, count in Counter(file.name for file in files).items() if count > 1]
+    if twice:
+        raise GristmillError(
+            f"source {name!r}: two files are both called {twice[0]!r} and could not be told apart in the ledger; "
+            "make them two sources"
+        )
+    return sorted(files, key=lambda file: file.name)
+
+
+def find_inputs(recipe: Recipe, base: Path, work_dir: Path, warn: Any = None) -> list[Input]:
+    """All files of all sources (sources and files by name), looked at and digested.
+
+    Raises:
+        GristmillError: a path matches nothing, or a file cannot be read and the recipe does not say to skip it.
+    """
+    inputs = []
+    corpus = str(work_dir / "corpus")
+    stamps = _Stamps(work_dir / "digests.json")
+    for name in sorted(recipe.sources):
+        source = recipe.sources[name]
+        options = reading(source)
+        looked = []
+        for file in list_source(name, source, base):
+            try:
+                looked.append((file, sniff(file, options)))
+            except GristmillError as error:
+                if recipe.ingest.unreadable_file == "stop":
+                    raise GristmillError(f"source {name!r}: {error}") from None
+                if warn:
+                    warn(f"source {name!r}: skipped: {error}")
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            digests = list(pool.map(stamps.digest, [file for file, _ in looked]))
+        for (file, kind), digest in zip(looked, digests, strict=True):
+            split_bytes = min(int(recipe.ingest.split), max(LEAST_SPLIT, -(-file.size // SPLITS_PER_FILE)))
+            works = tuple(
+                SplitWork(split, options, digest, int(recipe.ingest.block), corpus)
+                for split in plan_splits(file, kind, split_bytes)
+            )
+            inputs.append(Input(name, file, kind, digest, options, works))
+    stamps.save()
+    return inputs
+
+
+class _Stamps:
+    """sha256 of files, remembered by path, size and time of change, so that a re-run does not read them again."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        try:
+            known = orjson.loads(path.read_bytes())
+        except (OSError, orjson.JSONDecodeError):
+            known = {}
+        self._known: dict[str, Any] = known if isinstance(known, dict) else {}
+
+    def digest(self, file: FileInfo) -> str:
+        if file.path.startswith("hub:"):
+            return hashlib.sha256(file.path.encode()).hexdigest()
+        stamp = None
+        if "://" not in file.path:
+            facts = os.stat(file.path)
+            # A file changed within the last two seconds may change again without its time telling.
+            if time.time_ns() - facts.st_mtime_ns > 2_000_000_000:
+                stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
+            known = self._known.get(file.path)
+            if stamp and isinstance(known, list) and known[:3] == stamp:
+                return str(known[3])
+        with open_raw(file) as stream:
+            digest = hashlib.sha256()
+            while chunk := stream.read(1 << 20):
+                digest.update(chunk)
+        if stamp:
+            self._known[file.path] = [*stamp, digest.hexdigest()]
+        return digest.hexdigest()
+
+    def save(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        staging = self._path.with_suffix(f".{os.getpid()}")
+        staging.write_bytes(orjson.dumps(self._known))
+        staging.replace(self._path)
+
+
+def works_of(inputs: list[Input]) -> Iterator[SplitWork]:
+    for one in inputs:
+        yield from one.works

@@ -1,0 +1,246 @@
+"""What came out of the decisions and of the release: summaries read back, plans made from them."""
+
+from collections import Counter
+from dataclasses import dataclass
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipelines.accounts import Ingested
+from schemas.features import FEATURES
+from schemas.manifest import File, Measures
+from schemas.recipe import Recipe
+from transforms.collect import collected
+from transforms.corpus import Block, read_batch
+from transforms.decide import Plan, SourceRules
+from transforms.filters import apply, choose
+from transforms.keys import hex_ids
+from transforms.lsh import curve, solve_bands
+from transforms.mix import Target, quota
+from transforms.release import ReleasePlan, SourceFacts, stage_of
+from transforms.signals import SignalSettings
+from transforms.words import UNICODE_VERSION, WORDS_VERSION
+
+PART_ROWS = 250_000
+"""Records per part of a decision shuffle: tens of megabytes of features."""
+
+SHARDS, LEAST_SHARD = 8, 8 << 20
+"""A release of 64 MiB or more has at least eight shards, so that as many readers each have one; smaller ones have
+fewer, of about 8 MiB."""
+
+_MEASURES = ("rows", "turns", "words", "characters", "tokens")
+
+
+def decide_plan(recipe: Recipe, names: list[str], total: int, folder: Path) -> Plan:
+    """The decision stages' shared settings."""
+    filters = choose(recipe.filters, recipe.tokenizer is not None)
+    _, rules, _, _ = apply(pa.RecordBatch.from_pylist([], schema=FEATURES), filters)
+    exact, near = recipe.dedup.exact, recipe.dedup.near
+    bands = solve_bands(near.similarity, float(near.recall), near.permutations) if near else None
+    return Plan(
+        folder=str(folder),
+        blocks_file=str(folder / "blocks.arrow"),
+        total=total,
+        sources=tuple(SourceRules(recipe.sources[name].origin, recipe.sources[name].priority) for name in names),
+        filters=filters,
+        filter_rules=tuple(rules),
+        keep=tuple(recipe.dedup.keep),
+        exact=exact.compare if exact else None,
+        near=near.compare if near else None,
+        similarity=near.similarity if near else 1.0,
+        bands=bands.bands if bands else 0,
+        rows=bands.rows if bands else 0,
+        parts=max(8, ceil(total / PART_ROWS)),
+        seed=recipe.seed,
+        unit=recipe.mix.unit if recipe.mix else "rows",
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Tallies by (source, rule number; -1 is still in) and histograms by source of what is still in."""
+
+    plan: Plan
+    names: list[str]
+    tally: dict[tuple[str, int], Measures]
+    histogram: dict[str, list[dict[str, int]]]
+
+    def entered(self, name: str) -> int:
+        return sum(one.rows for (owner, _), one in self.tally.items() if owner == name)
+
+    def available(self) -> dict[str, int]:
+        """What is still in, per source, in the mix's unit."""
+        return {name: sum(one["weight"] for one in self.histogram[name]) for name in self.names}
+
+    def rows_at(self, name: str, rules: range) -> int:
+        return sum(one.rows for (owner, rule), one in self.tally.items() if owner == name and rule in rules)
+
+    def lost_to_dedup(self) -> dict[str, int]:
+        rules = range(self.plan.exact_rule, self.plan.near_rule + 1)
+        return {name: self.rows_at(name, rules) for name in self.names}
+
+    def left_by_filters(self) -> dict[str, int]:
+        return {name: self.entered(name) - self.rows_at(name, range(self.plan.exact_rule)) for name in self.names}
+
+    @property
+    def counts_tokens(self) -> bool:
+        return any(one.tokens is not None for one in self.tally.values())
+
+    def stages(self, name: str) -> dict[str, Measures]:
+        """What was left of a source after each stage."""
+        rules = {"ingest": range(0)}
+        rules["filter"] = range(self.plan.exact_rule)
+        rules["exact_dedup"] = range(self.plan.exact_rule + 1)
+        rules["near_dedup"] = range(self.plan.near_rule + 1)
+        return {stage: self._left(name, dropped) for stage, dropped in rules.items()}
+
+    def _left(self, name: str, dropped: range) -> Measures:
+        left = [one for (owner, rule), one in self.tally.items() if owner == name and rule not in dropped]
+        return _total(left)
+
+    def scheme(self, settings: SignalSettings) -> dict[str, Any] | None:
+        """How signatures were made and compared; two releases can be compared when these are equal."""
+        if self.plan.near is None:
+            return None
+        return {
+            "compare": self.plan.near,
+            "similarity": self.plan.similarity,
+            "bands": self.plan.bands,
+            "rows": self.plan.rows,
+            "candidate_probability": {f"{at:g}": round(p, 6) for at, p in curve(self.plan.bands, self.plan.rows).items()},
+            "shingle_words": settings.shingle,
+            "permutations": settings.permutations,
+            "seed": settings.hash_seed,
+            "scheme": "datasketch affine32",
+            "words_version": WORDS_VERSION,
+            "unicode": UNICODE_VERSION,
+        }
+
+    def sentence(self) -> str:
+        stages: Counter[str] = Counter()
+        for (_, rule), one in self.tally.items():
+            stages[stage_of(self.plan.rules[rule]) if rule >= 0 else "left"] += one.rows
+        parts = [f"{stages[name]:,} {name}" for name in ("filter", "exact_dedup", "near_dedup")]
+        return f"dropped {', '.join(parts)}; {stages['left']:,} left"
+
+
+def _total(parts: list[Measures]) -> Measures:
+    tokens = None if any(one.tokens is None for one in parts) else sum(one.tokens or 0 for one in parts)
+    sums = {name: sum(getattr(one, name) for one in parts) for name in _MEASURES[:-1]}
+    return Measures(**sums, tokens=tokens if parts else None)
+
+
+def read_outcome(plan: Plan, names: list[str], folder: Path, tokens: bool) -> Outcome:
+    """Summaries that the decision stages left in ``folder``; ``tokens`` says whether they were counted."""
+    tally = {}
+    for row in collected(folder, "tally"):
+        counts = {name: row[name] for name in _MEASURES}
+        tally[names[row["source"]], row["rule"]] = Measures(**counts | {"tokens": row["tokens"] if tokens else None})
+    histogram: dict[str, list[dict[str, int]]] = {name: [] for name in names}
+    for row in collected(folder, "histogram"):
+        histogram[names[row["source"]]].append(row)
+    return Outcome(plan, names, tally, histogram)
+
+
+def quarantine_reasons(ingested: Ingested) -> dict[str, str]:
+    """The first quarantined row of each source, as a sentence part."""
+    reasons: dict[str, str] = {}
+    for source, file, first_row, folder in ingested.quarantines:
+        if source not in reasons:
+            row = read_batch(f"{folder}/quarantine.arrow").slice(0, 1).to_pylist()[0]
+            reasons[source] = f"{file}:{first_row + row['index']}: {row['reason']}"
+    return reasons
+
+
+def loss_examples(outcome: Outcome, blocks: list[Block], names: list[str]) -> dict[str, str]:
+    """For the guard's sentence: the record that took most of each source's losses."""
+    found: dict[str, Counter[str]] = {name: Counter() for name in names}
+    plan = outcome.plan
+    heavy = {name for name, lost in outcome.lost_to_dedup().items() if 2 * lost > outcome.left_by_filters()[name]}
+    for block in blocks:
+        name = names[block.source]
+        if name in heavy:
+            verdicts = read_batch(plan.verdict_path(block.number))
+            hit = pc.greater_equal(verdicts["rule"], plan.exact_rule)
+            found[name].update(hex_ids(verdicts["representative"].filter(hit)).to_pylist())
+    return {
+        name: f", {count:,} of them to record {record}"
+        for name, counts in found.items()
+        for record, count in counts.most_common(1)
+    }
+
+
+def release_plan(
+    recipe: Recipe, names: list[str], outcome: Outcome, targets: dict[str, Target] | None, staging: Path
+) -> ReleasePlan:
+    """The release stages' shared settings: quotas from targets, shard counts from the bytes that they bring."""
+    quotas = None
+    if targets is not None:
+        quotas = tuple(quota([one["weight"] for one in outcome.histogram[name]], targets[name].target) for name in names)
+    size = 0.0
+    for name in names:
+        there = sum(one["bytes"] for one in outcome.histogram[name])
+        weight = sum(one["weight"] for one in outcome.histogram[name])
+        part = targets[name].target / weight if targets is not None and weight else 1.0
+        size += there * part
+    shares = [share.value for share in recipe.release.splits.values()]
+    bounds = tuple(int(sum(shares[: number + 1]) * 2**64) for number in range(len(shares)))
+    of_splits = [1 - sum(shares), *shares]
+    return ReleasePlan(
+        decide=outcome.plan,
+        sources=tuple(
+            SourceFacts(name, one.origin, one.license, one.generator, one.language, one.task)
+            for name, one in ((name, recipe.sources[name]) for name in names)
+        ),
+        quotas=quotas,
+        splits=("train", *recipe.release.splits),
+        split_bounds=bounds,
+        partitions=tuple(_partitions(size * float(share), int(recipe.release.shard)) for share in of_splits),
+        shard_bytes=int(recipe.release.shard),
+        row_group_bytes=int(recipe.release.row_group),
+        staging=str(staging),
+    )
+
+
+def _partitions(text_bytes: float, shard_bytes: int) -> int:
+    """Shards of a split. Arrow needs about a fifth more than the text (measured columns, ids, offsets)."""
+    size = 1.2 * text_bytes
+    return max(1, ceil(size / (0.9 * shard_bytes)), min(SHARDS, ceil(size / LEAST_SHARD)))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What the release stages wrote."""
+
+    shards: list[File]
+    ledger: list[File]
+    # by (source, split): unique records and released measures
+    selected: dict[tuple[str, str], dict[str, int]]
+
+    @property
+    def rows(self) -> int:
+        return sum(one["rows"] for one in self.selected.values())
+
+    def measures(self, source: str | None = None, split: str | None = None, tokens: bool = False) -> Measures:
+        chosen = [
+            one for (owner, part), one in self.selected.items() if source in (None, owner) and split in (None, part)
+        ]
+        sums = {name: sum(one[name] for one in chosen) for name in _MEASURES}
+        return Measures(**sums | {"tokens": sums["tokens"] if tokens else None})
+
+    @staticmethod
+    def read(plan: ReleasePlan, names: list[str], folder: Path) -> "Selection":
+        def files(name: str, place: str) -> list[File]:
+            rows = sorted(collected(folder, name), key=lambda row: str(row["name"]))
+            return [File(path=f"{place}/{row.pop('name')}", **row) for row in rows]
+
+        selected = {
+            (names[row["source"]], plan.splits[row["split"]]): {
+                key: value for key, value in row.items() if key not in ("source", "split")
+            }
+            for row in collected(folder, "selected")
+        }
+        return Selection(files("shard", "data"), files("ledger", "ledger"), selected)

@@ -1,0 +1,264 @@
+"""From a staging folder to a published version: whole, once, and never changed."""
+
+import os
+import platform
+import shutil
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipelines.accounts import Ingested, check_conservation
+from pipelines.card import write_card
+from pipelines.engine import Engine
+from pipelines.inputs import Input
+from pipelines.outcome import Outcome, Selection
+from pipelines.report import Report
+from schemas import manifest
+from schemas.errors import GristmillError
+from schemas.ledger import LEDGER, QUARANTINE, QUARANTINED
+from schemas.recipe import Recipe
+from schemas.version import __version__
+from transforms.corpus import read_batch
+from transforms.mix import Target
+from transforms.shards import file_digest
+
+# What Parquet bytes and signatures depend on besides our own code.
+DEPENDENCIES = ("pyarrow", "numpy", "orjson", "xxhash", "tokenizers", "ftfy")
+
+
+def target_of(recipe: Recipe, out: Path) -> Path:
+    """Where the release will stand.
+
+    Raises:
+        GristmillError: it stands there already, or ``out`` cannot be written.
+    """
+    target = out / recipe.name / recipe.version
+    if target.exists():
+        raise GristmillError(
+            f"{target} is published already and a version never changes; raise version {recipe.version} in the recipe"
+        )
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise GristmillError(f"--out {out}: {error.strerror}; name a folder that can be written") from None
+    return target
+
+
+def scratch(parent: Path, name: str) -> Path:
+    """A new hidden folder of this process; those of dead processes of this machine are removed."""
+    parent.mkdir(parents=True, exist_ok=True)
+    host = "".join(c if c.isalnum() else "_" for c in socket.gethostname()) or "host"
+    for old in parent.glob(f".{name}.{host}.*"):
+        pid = old.name.split(".")[-2]
+        if pid.isdigit() and not _alive(int(pid)):
+            shutil.rmtree(old, ignore_errors=True)
+    folder = parent / f".{name}.{host}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    return folder
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
+
+
+@contextmanager
+def staging(target: Path) -> Iterator[Path]:
+    """A hidden folder beside the target; what is left of it afterwards is removed."""
+    folder = scratch(target.parent, f"staging-{target.name}")
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, target: Path, report: Report, engine: Engine) -> None:
+    """Rename the finished staging folder to its place.
+
+    Raises:
+        GristmillError: another run has published this version meanwhile.
+    """
+    run = {
+        "started": report.started,
+        "seconds": round(time.time() - report.started, 3),
+        "stages": report.durations,
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "beam": version("apache-beam"),
+        "runner": engine.runner,
+        "workers": engine.workers,
+    }
+    (folder / "run.json").write_bytes(orjson.dumps(run, option=orjson.OPT_INDENT_2) + b"\n")
+    for name in ("manifest.json", "run.json"):
+        with (folder / name).open("rb") as stream:
+            os.fsync(stream.fileno())
+    try:
+        os.rename(folder, target)
+    except OSError as error:
+        if target.exists():
+            raise GristmillError(f"{target} was published by another run meanwhile; this one's result is dropped") from None
+        raise GristmillError(f"{target} cannot be published: {error.strerror}") from None
+
+
+def finish(
+    job: Any,
+    inputs: list[Input],
+    ingested: Ingested,
+    outcome: Outcome,
+    targets: dict[str, Target] | None,
+    selection: Selection,
+    folder: Path,
+) -> manifest.Manifest:
+    """Give shards their final names, add quarantine, card and manifest."""
+    files = _name_shards(selection, outcome, folder) + selection.ledger
+    files += _write_quarantine(ingested, folder)
+    made = _manifest(job, inputs, ingested, outcome, targets, selection, files)
+    write_card(made, folder / "README.md")
+    size, digest = file_digest(folder / "README.md")
+    files = sorted([*files, manifest.File(path="README.md", bytes=size, sha256=digest)], key=lambda file: file.path)
+    made = made.model_copy(update={"files": files}).sealed()
+    (folder / manifest.FILE_NAME).write_bytes(made.encode())
+    return made
+
+
+def _name_shards(selection: Selection, outcome: Outcome, folder: Path) -> list[manifest.File]:
+    """``data/<split>-00000-of-000NN.parquet``: the number of files is known only now."""
+    named = []
+    by_split: dict[str, list[manifest.File]] = {}
+    for shard in selection.shards:
+        by_split.setdefault(Path(shard.path).name.rsplit("-", 2)[0], []).append(shard)
+    for split, shards in by_split.items():
+        for number, shard in enumerate(sorted(shards, key=lambda one: one.path)):
+            path = f"data/{split}-{number:05d}-of-{len(shards):05d}.parquet"
+            os.rename(folder / shard.path, folder / path)
+            tokens = {} if outcome.counts_tokens else {"tokens": None, "answer_tokens": None}
+            named.append(shard.model_copy(update={"path": path, **tokens}))
+    return named
+
+
+def _write_quarantine(ingested: Ingested, folder: Path) -> list[manifest.File]:
+    """Quarantined rows with their bytes, and their rows of the ledger."""
+    bad, rows = folder / "quarantine" / "rows.parquet", 0
+    ledger = folder / "ledger" / "quarantined.parquet"
+    with (
+        pq.ParquetWriter(bad, QUARANTINE, compression="zstd") as bad_writer,
+        pq.ParquetWriter(ledger, LEDGER, compression="zstd") as ledger_writer,
+    ):
+        for source, file, first_row, split in ingested.quarantines:
+            batch = read_batch(f"{split}/quarantine.arrow")
+            count = batch.num_rows
+            rows += count
+            columns = {
+                "source": pa.array([source] * count),
+                "file": pa.array([file] * count),
+                "index": pc.add(batch["index"], first_row),
+                "reason": batch["reason"],
+                "raw": batch["raw"],
+            }
+            bad_writer.write_table(pa.table(columns, schema=QUARANTINE))
+            columns |= {
+                "verdict": pa.array([QUARANTINED] * count),
+                "stage": pa.array(["ingest"] * count),
+                "rule": batch["reason"],
+                "copies": pa.array([0] * count, pa.int32()),
+            }
+            columns = {f.name: columns.get(f.name, pa.nulls(count, f.type)) for f in LEDGER}
+            ledger_writer.write_table(pa.table(columns, schema=LEDGER))
+    check_conservation(
+        "quarantine", sum(one.quarantined for one in ingested.accounts.values()), {"in the quarantine": rows}
+    )
+    made = []
+    for path in (ledger, bad):
+        size, digest = file_digest(path)
+        made.append(manifest.File(path=f"{path.parent.name}/{path.name}", bytes=size, sha256=digest, rows=rows))
+    return made
+
+
+def _manifest(
+    job: Any,
+    inputs: list[Input],
+    ingested: Ingested,
+    outcome: Outcome,
+    targets: dict[str, Target] | None,
+    selection: Selection,
+    files: list[manifest.File],
+) -> manifest.Manifest:
+    recipe: Recipe = job.recipe
+    tokens = outcome.counts_tokens
+    unit = recipe.mix.unit if recipe.mix else None
+    canonical = recipe.canonical()
+    return manifest.Manifest(
+        format=manifest.FORMAT,
+        name=recipe.name,
+        version=recipe.version,
+        description=recipe.description,
+        gristmill=__version__,
+        recipe=orjson.loads(canonical),
+        recipe_digest=recipe.digest(),
+        sources={name: _account(name, recipe, inputs, ingested, outcome, selection) for name in job.names},
+        mix_unit=unit,
+        mix=[
+            manifest.MixRow(
+                source=name, share=one.share, asked=one.asked, available=one.available, target=one.target,
+                got=getattr(selection.measures(name, tokens=tokens), unit or "rows") or 0,
+            )
+            for name, one in (targets or {}).items()
+        ],
+        splits={split: selection.measures(split=split, tokens=tokens) for split in ("train", *recipe.release.splits)},
+        near_dedup=outcome.scheme(job.settings),
+        tokenizer_digest=job.settings.tokenizer,
+        dependencies={name: version(name) for name in sorted(DEPENDENCIES)},
+        files=files,
+    )  # fmt: skip
+
+
+def _account(
+    name: str, recipe: Recipe, inputs: list[Input], ingested: Ingested, outcome: Outcome, selection: Selection
+) -> manifest.SourceAccount:
+    source = recipe.sources[name]
+    files = []
+    for one in inputs:
+        if one.source == name:
+            account = ingested.accounts[name, one.file.name]
+            files.append(
+                manifest.InputFile(
+                    name=one.file.name, bytes=one.file.size, sha256=one.digest, container=one.kind.container,
+                    **{key: dict(sorted(v.items())) if isinstance(v, dict) else v for key, v in vars(account).items()},
+                )
+            )  # fmt: skip
+    rules = [(outcome.plan.rules[rule], count.rows) for (owner, rule), count in sorted(outcome.tally.items())
+             if owner == name and rule >= 0]  # fmt: skip
+    kept = sum(one["unique"] for (owner, _), one in selection.selected.items() if owner == name)
+    left = outcome.rows_at(name, range(-1, 0))
+    dropped = dict(rules) | ({"mix.target": left - kept} if left != kept else {})
+    records = sum(file.records for file in files)
+    check_conservation(f"source {name!r}", records, {"kept": kept, "dropped": sum(dropped.values())})
+    return manifest.SourceAccount(
+        origin=source.origin,
+        license=source.license,
+        generator=source.generator,
+        language=source.language,
+        files=files,
+        quarantined=sum(file.quarantined for file in files),
+        records=records,
+        dropped=dropped,
+        kept=kept,
+        stages=outcome.stages(name) | {"released": selection.measures(name, tokens=outcome.counts_tokens)},
+    )
+

@@ -1,0 +1,1 @@
+"""What the data is: record, features, verdict and ledger row, recipe, manifest. No Beam, no torch."""

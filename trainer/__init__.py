@@ -1,0 +1,1 @@
+"""What uses a release: plan, stream, render, loss, train, evaluate. No Beam."""

@@ -1,0 +1,154 @@
+"""Blocks, the one element type, and the two moves everything is made of. All Beam knowledge lives here.
+
+A block is ``(key, pyarrow.RecordBatch)``: a thousand to ten thousand rows under a ``bytes`` key.
+
+* ``MapBlocks``: a pure function on one block.
+* ``Repartition``: group blocks by key, hand each key's rows to a pure function as one table. Arrival order means
+  nothing, so the function sorts first.
+
+Both take ``function(key, rows) -> iterable of (key, batch)``, or of ``(output, key, batch)`` with named outputs.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
+
+from transforms.progress import tick
+
+Block = tuple[bytes, pa.RecordBatch]
+_COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+class RecordBatchCoder(beam.coders.Coder):
+    """Arrow IPC on the wire: pickle would ship a slice with its whole parent (arrow GH-26685)."""
+
+    def encode(self, value: pa.RecordBatch) -> bytes:
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, value.schema, options=_COMPRESSION) as writer:
+            writer.write_batch(value)
+        return sink.getvalue().to_pybytes()
+
+    def decode(self, encoded: bytes) -> pa.RecordBatch:
+        return pa.ipc.open_stream(encoded).read_next_batch()
+
+    def is_deterministic(self) -> bool:
+        return False  # never a key
+
+    def estimate_size(self, value: pa.RecordBatch) -> int:
+        # Beam's default would encode the batch a second time just to measure it.
+        return int(value.nbytes)
+
+    def to_type_hint(self) -> type:
+        return pa.RecordBatch
+
+
+beam.coders.registry.register_coder(pa.RecordBatch, RecordBatchCoder)
+
+
+class _Apply(beam.DoFn):
+    def __init__(self, function: Callable[..., Iterable[tuple[Any, ...]]], named: bool, stage: str, grouped: bool):
+        self._function, self._named, self._stage, self._grouped = function, named, stage, grouped
+
+    def process(self, element: tuple[bytes, Any], *extra: Any) -> Iterator[Any]:
+        key, rows = element
+        if self._grouped:
+            rows = pa.Table.from_batches(list(rows))
+        for output in self._function(key, rows, *extra):
+            if self._named:
+                yield beam.pvalue.TaggedOutput(output[0], (output[1], output[2]))
+            else:
+                yield output
+        tick(self._stage)
+
+
+@dataclass
+class MapBlocks(beam.PTransform):
+    """``PCollection[Block] -> PCollection[Block]``, or a dict of them when ``outputs`` names several.
+
+    ``extra`` are Beam side inputs (kilobytes, never data) passed on to the function.
+    """
+
+    function: Callable[..., Iterable[tuple[Any, ...]]]
+    stage: str
+    outputs: Sequence[str] = ()
+    extra: Sequence[Any] = ()
+    _grouped = False
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, blocks: Any) -> Any:
+        step = beam.ParDo(_Apply(self.function, bool(self.outputs), self.stage, self._grouped), *self.extra)
+        if not self.outputs:
+            return blocks | "apply" >> step.with_output_types(Block)
+        results = blocks | "apply" >> step.with_outputs(*self.outputs)
+        for name in self.outputs:
+            # Types of tagged outputs are not inferred; as Any they would be pickled, not coded by RecordBatchCoder.
+            results[name].element_type = convert_to_beam_type(Block)
+        return {name: results[name] for name in self.outputs}
+
+
+@dataclass
+class Repartition(MapBlocks):
+    """Group blocks by key; the function gets each key's rows as one ``pyarrow.Table`` in no particular order."""
+
+    _grouped = True
+
+    def expand(self, blocks: Any) -> Any:
+        return super().expand(blocks | "group" >> beam.GroupByKey())
+
+
+@dataclass
+class Start(beam.PTransform):
+    """The first blocks, spread over the workers (a Create alone would run as one bundle on one of them)."""
+
+    blocks: Sequence[Block]
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, pipeline: Any) -> Any:
+        return (
+            pipeline
+            | "create" >> beam.Create(list(self.blocks), reshuffle=False).with_output_types(Block)
+            | "spread" >> beam.GroupByKey()
+            | "open" >> beam.FlatMap(_each).with_output_types(Block)
+        )
+
+
+def _each(element: tuple[bytes, Iterable[pa.RecordBatch]]) -> Iterator[Block]:
+    key, batches = element
+    for batch in batches:
+        yield key, batch
+
+
+def number_key(number: int) -> bytes:
+    """A partition or block number as a key: 8 bytes, the smallest that every runner codes the same."""
+    return int(number).to_bytes(8, "big")
+
+
+def key_number(key: bytes) -> int:
+    return int.from_bytes(key, "big")
+
+
+def split_by(batch: pa.RecordBatch, parts: np.ndarray, tag: str | None = None) -> Iterator[tuple[Any, ...]]:
+    """Split ``batch`` by partition number ``parts`` [rows]; yields ``(key, rows)``, with ``tag`` before it if given."""
+    if len(parts) == 0:
+        return
+    order = np.argsort(parts, kind="stable")
+    numbers = parts[order]
+    starts = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]])
+    rows = batch.take(pa.array(order)) if len(starts) > 1 else batch
+    for start, end in zip(starts, np.r_[starts[1:], len(numbers)], strict=True):
+        block = number_key(int(numbers[start])), rows.slice(start, end - start)
+        yield block if tag is None else (tag, *block)
+
+
+def hash_parts(keys: np.ndarray, partitions: int) -> np.ndarray:
+    """Partition of a well-mixed 64-bit hash: its high bits, as an order-preserving range."""
+    return ((keys.astype(np.uint64) >> np.uint64(32)) * np.uint64(partitions)) >> np.uint64(32)

@@ -1,0 +1,128 @@
+"""The corpus: canonical records and their signals on disk, keyed by content, reused by the next run.
+
+::
+
+    <work_dir>/corpus/text/<split key>/00000.arrow …   records (CORPUS schema), one file a block
+                                      quarantine.arrow rows that could not be read, with their bytes
+                                      done.json        counts; its presence means the split is complete
+    <work_dir>/corpus/signals/<settings key>/<split key>/00000.features.arrow, 00000.shingles.arrow, done.json
+
+A split's folder is written beside its place and renamed, so a killed run leaves nothing half-written in place, and
+two workers doing the same split do no harm: both write the same bytes, the first rename wins.
+"""
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+
+from transforms.shingles import Ragged
+from transforms.signals import Signals
+from transforms.storage import replacing
+
+_LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
+DONE = "done.json"
+
+
+@dataclass(frozen=True)
+class Block:
+    """Where a block lies and where it stands: the address of its row i is ``base + i``.
+
+    Addresses number all records of a run in the order of source, file, row, part; block sizes do not reach them.
+    """
+
+    number: int
+    base: int
+    rows: int
+    source: int  # position in the recipe's sources
+    file: str  # name in the provenance
+    first_row: int  # raw row of the file at which the block's split begins
+    text: str  # path of the records
+    signals: str  # path of the features, shingles beside it
+
+    def encode(self) -> pa.RecordBatch:
+        return pa.RecordBatch.from_pylist([self.__dict__])
+
+    @staticmethod
+    def decode(rows: pa.RecordBatch) -> "Block":
+        return Block(**rows.to_pylist()[0])
+
+
+def publish_folder(target: Path, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    """Have ``write`` fill a temporary folder, put its result in ``done.json``, and rename it to ``target``."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.parent / f".{target.name}.{uuid.uuid4().hex}"  # a name nobody else uses; it never reaches output
+    staging.mkdir()
+    try:
+        summary = write(staging)
+        (staging / DONE).write_bytes(orjson.dumps(summary, option=orjson.OPT_SORT_KEYS))
+        try:
+            os.rename(staging, target)
+        except OSError:
+            if read_done(target) is None:
+                raise
+        return summary
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def read_done(folder: Path) -> dict[str, Any] | None:
+    """The summary of a complete split, or None."""
+    try:
+        summary = orjson.loads((folder / DONE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
+        return None
+    return summary if isinstance(summary, dict) else None
+
+
+def write_batch(path: Path, batch: pa.RecordBatch, compress: bool = True) -> None:
+    """Write one block file."""
+    options = _LZ4 if compress else None
+    with replacing(path) as staging, pa.ipc.new_file(str(staging), batch.schema, options=options) as writer:
+        writer.write_batch(batch)
+
+
+def read_batch(path: str) -> pa.RecordBatch:
+    """A whole block file, memory-mapped: columns that nobody touches are not read."""
+    return pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
+
+
+def block_name(number: int) -> str:
+    return f"{number:05d}.arrow"
+
+
+def write_signals(folder: Path, number: int, signals: Signals) -> None:
+    width = 4 * signals.signatures.shape[1]
+    signature = pa.FixedSizeBinaryArray.from_buffers(
+        pa.binary(width), len(signals.signatures), [None, pa.py_buffer(np.ascontiguousarray(signals.signatures))]
+    )
+    features = signals.features.append_column("signature", signature)
+    # Hashes do not compress; uncompressed files are mapped without a copy.
+    write_batch(folder / f"{number:05d}.features.arrow", features, compress=False)
+    shingles = pa.LargeListArray.from_arrays(pa.array(signals.shingles.offsets), pa.array(signals.shingles.values))
+    write_batch(folder / f"{number:05d}.shingles.arrow", pa.record_batch({"shingles": shingles}), compress=False)
+
+
+def signals_path(folder: Path, number: int) -> str:
+    return str(folder / f"{number:05d}.features.arrow")
+
+
+def read_signatures(features: pa.RecordBatch) -> npt.NDArray[np.uint32]:
+    """uint32 [rows, permutations], a view of the file."""
+    column = features["signature"]
+    width = column.type.byte_width // 4
+    flat = np.frombuffer(column.buffers()[1], np.uint32)
+    return flat[column.offset * width : (column.offset + len(column)) * width].reshape(-1, width)
+
+
+def read_shingles(block: Block) -> Ragged:
+    column = read_batch(block.signals.replace(".features.", ".shingles."))["shingles"]
+    return Ragged(np.asarray(column.values), np.asarray(column.offsets))

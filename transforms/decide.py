@@ -1,0 +1,311 @@
+"""The decision stages as block functions, in order: survey → exact → bands → groups → near → conclude.
+
+They see features and addresses; a stage that needs a block's features again maps its file again, which costs less
+than sending them through a shuffle. Nothing here moves text.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from transforms import components
+from transforms.blocks import Block as Keyed
+from transforms.blocks import hash_parts, key_number, number_key, split_by
+from transforms.corpus import Block, read_batch, read_shingles, read_signatures, write_batch
+from transforms.exact import CANDIDATE, find_copies
+from transforms.filters import Chosen, apply
+from transforms.keys import halves, mix, seeded
+from transforms.lsh import band_keys
+from transforms.near import band_rows, find_near, member_rows, take_ragged
+from transforms.survivors import survivor_order
+from transforms.verdicts import EXACT, NEAR, NO_DROPS, VERDICT
+
+Ints = npt.NDArray[np.int64]
+HISTOGRAM_BINS = 256
+
+# Per source: what is still in, by the top byte of the hash that choices use.
+HISTOGRAM = pa.schema(
+    [("source", pa.int32()), ("bin", pa.int32()), ("rows", pa.int64()), ("weight", pa.int64()), ("bytes", pa.int64())]
+)
+# Per source and rule: how many rows it dropped (rule -1: still in), with their sizes.
+TALLY = pa.schema(
+    [("source", pa.int32()), ("rule", pa.int32())]
+    + [(name, pa.int64()) for name in ("rows", "turns", "characters", "words", "tokens")]
+)
+
+
+@dataclass(frozen=True)
+class SourceRules:
+    """What decisions need to know of a source."""
+
+    origin: str | None
+    priority: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything the decision stages share. Small, pickled into every stage; block places are in a mapped file."""
+
+    folder: str  # the run's own folder
+    blocks_file: str
+    total: int
+    sources: tuple[SourceRules, ...]
+    filters: Chosen
+    filter_rules: tuple[str, ...]
+    keep: tuple[str, ...]
+    exact: str | None  # what is compared
+    near: str | None
+    similarity: float
+    bands: int
+    rows: int
+    parts: int
+    seed: int
+    unit: str  # of the mix: rows, characters, tokens
+
+    @property
+    def rules(self) -> tuple[str, ...]:
+        """Names of rules by number, as VERDICT and TALLY hold them."""
+        return (*self.filter_rules, f"exact.{self.exact}", f"near.{self.near}")
+
+    @property
+    def exact_rule(self) -> int:
+        return len(self.filter_rules)
+
+    @property
+    def near_rule(self) -> int:
+        return len(self.filter_rules) + 1
+
+    def block(self, number: int) -> Block:
+        return Block.decode(_blocks(self.blocks_file).slice(number, 1))
+
+    def blocks_of(self, addresses: Ints) -> Ints:
+        """Number of the block that each address lies in."""
+        return np.searchsorted(_bases(self.blocks_file), addresses, side="right") - 1
+
+    def verdict_path(self, number: int) -> str:
+        return str(Path(self.folder) / "verdicts" / f"{number:08d}.arrow")
+
+
+@lru_cache(maxsize=4)
+def _blocks(path: str) -> pa.RecordBatch:
+    return read_batch(path)
+
+
+@lru_cache(maxsize=4)
+def _bases(path: str) -> Ints:
+    return np.asarray(_blocks(path)["base"])
+
+
+@dataclass(frozen=True)
+class _Stage:
+    plan: Plan
+
+    def route(self, batch: pa.RecordBatch, tag: str | None = None) -> Iterator[Any]:
+        """Rows to the blocks that their addresses lie in."""
+        return split_by(batch, self.plan.blocks_of(np.asarray(batch["address"])), tag)
+
+
+class _BlockView:
+    """A block's features with what the plan says of them."""
+
+    def __init__(self, plan: Plan, number: int):
+        self.plan = plan
+        self.block = plan.block(number)
+        self.features = read_batch(self.block.signals)
+        self.addresses = self.block.base + np.arange(self.block.rows)
+
+    @cached_property
+    def order(self) -> npt.NDArray[np.uint64]:
+        source = self.plan.sources[self.block.source]
+        return survivor_order(self.features, self.plan.keep, source.origin, source.priority)
+
+    def weight(self) -> Ints:
+        if self.plan.unit == "rows":
+            return np.ones(self.block.rows, np.int64)
+        return np.asarray(self.features[self.plan.unit].fill_null(0)).astype(np.int64)
+
+
+class Survey(_Stage):
+    """Block → candidates of exact dedup (filtered rows are out), and the block's own presence downstream."""
+
+    def __call__(self, key: bytes, rows: pa.RecordBatch) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
+        view = _BlockView(self.plan, key_number(key))
+        yield "present", key, NO_DROPS
+        if self.plan.exact is None:
+            return
+        rule, *_ = apply(view.features, self.plan.filters)
+        alive = np.flatnonzero(rule < 0)
+        taken = pa.array(alive)
+        columns = [
+            view.features["exact_key"].take(taken),
+            pa.array(view.order[alive]),
+            view.features["id"].take(taken),
+            pa.array(view.addresses[alive]),
+        ]
+        batch = pa.RecordBatch.from_arrays(columns, schema=CANDIDATE)
+        yield from split_by(batch, hash_parts(halves(columns[0])[0], self.plan.parts), "candidates")
+
+
+class FindCopies(_Stage):
+    """Part of the keys → drops, to their blocks."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        return self.route(find_copies(table))
+
+
+class EmitBands(_Stage):
+    """Block and its exact drops → band keys of what is left."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        view = _BlockView(self.plan, key_number(key))
+        rule, *_ = apply(view.features, self.plan.filters)
+        alive = rule < 0
+        alive[np.asarray(table["address"]) - view.block.base] = False
+        signatures = read_signatures(view.features)
+        # No shingles, no candidates: a text shorter than a shingle is compared whole, by exact dedup.
+        alive &= (signatures[:, :2] != np.uint32(0xFFFFFFFF)).any(axis=1)
+        chosen = np.flatnonzero(alive)
+        keys = band_keys(signatures[chosen], self.plan.bands, self.plan.rows)
+        batch = band_rows(keys, view.addresses[chosen])
+        return split_by(batch, hash_parts(keys.reshape(-1), self.plan.parts))
+
+
+class LinkBuckets(_Stage):
+    """Part of the bands → stars of the groups seen there."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        members, roots = components.bucket_edges(np.asarray(table["band"]), np.asarray(table["address"]))
+        members, roots = components.contract(members, roots)
+        yield number_key(0), components.edges(members, roots)
+
+
+class MergeStars(_Stage):
+    """All stars → one root per grouped record, to the records' blocks."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        members, roots = components.contract(np.asarray(table["member"]), np.asarray(table["root"]))
+        return self.route(_labels(members, roots))
+
+
+@dataclass(frozen=True)
+class SpreadEdges(_Stage):
+    """Edges → parts by their larger end (small star), or by both ends (large star)."""
+
+    both: bool
+
+    def __call__(self, key: bytes, batch: pa.RecordBatch) -> Iterator[Keyed]:
+        member, root = np.asarray(batch["member"]), np.asarray(batch["root"])
+        if self.both:
+            member, root = np.concatenate([member, root]), np.concatenate([root, member])
+        parts = hash_parts(mix(member.astype(np.uint64)), self.plan.parts)
+        return split_by(components.edges(member, root), parts)
+
+
+@dataclass(frozen=True)
+class Star(_Stage):
+    """One half of an alternation on a part of the nodes."""
+
+    large: bool
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        star = components.large_star if self.large else components.small_star
+        yield key, components.edges(*star(np.asarray(table["member"]), np.asarray(table["root"])))
+
+
+class FinishStars(_Stage):
+    """Stars by member after the last round → checked labels, to the records' blocks."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        member, root = np.asarray(table["member"]), np.asarray(table["root"])
+        # Both directions of each edge are here: the ones seen from the root tell which nodes are roots.
+        down = member < root
+        components.check_stars(member[~down], np.unique(member[down]))
+        return self.route(_labels(member[~down], root[~down], np.unique(member[down])))
+
+
+def _labels(members: Ints, roots: Ints, own: Ints | None = None) -> pa.RecordBatch:
+    """(address, root) of all grouped records, roots included."""
+    own = np.unique(roots) if own is None else own
+    return pa.record_batch(
+        {"address": pa.array(np.concatenate([members, own])), "root": pa.array(np.concatenate([roots, own]))}
+    )
+
+
+class GatherMembers(_Stage):
+    """Block and the labels of its grouped records → those records with their shingles, to their groups."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        view = _BlockView(self.plan, key_number(key))
+        addresses, roots = np.asarray(table["address"]), np.asarray(table["root"])
+        rows = addresses - view.block.base
+        members = member_rows(
+            roots, view.order[rows], view.features["id"].take(pa.array(rows)), addresses,
+            take_ragged(read_shingles(view.block), rows),
+        )  # fmt: skip
+        return split_by(members, hash_parts(mix(roots.astype(np.uint64)), self.plan.parts))
+
+
+class FindNear(_Stage):
+    """Part of the groups → drops, to their blocks."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        return self.route(find_near(table, self.plan.similarity))
+
+
+class Conclude(_Stage):
+    """Block and all its drops → its verdicts on disk; histograms and tallies, by source, to be added up."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
+        plan, view = self.plan, _BlockView(self.plan, key_number(key))
+        rule, _, value, threshold = apply(view.features, plan.filters)
+        representative = np.zeros((view.block.rows, 16), np.uint8)
+        named = np.zeros(view.block.rows, bool)
+        for stage, number, limit in ((EXACT, plan.exact_rule, 1.0), (NEAR, plan.near_rule, plan.similarity)):
+            found = table.filter(pc.equal(table["stage"], stage)).combine_chunks()
+            rows = np.asarray(found["address"]) - view.block.base
+            rule[rows], value[rows], threshold[rows], named[rows] = number, np.asarray(found["value"]), limit, True
+            for ids in found["representative"].chunks:
+                flat = np.frombuffer(ids.buffers()[1], np.uint8).reshape(-1, 16)
+                representative[rows] = flat[ids.offset : ids.offset + len(ids)]
+        choose = seeded(halves(view.features["id"]), plan.seed, "choose")
+        columns = [
+            pa.array(rule.astype(np.int16)),
+            pa.array(value, from_pandas=True),
+            pa.array(threshold, from_pandas=True),
+            _masked_ids(representative, named),
+            pa.array(choose),
+        ]
+        write_batch(Path(plan.verdict_path(view.block.number)), pa.RecordBatch.from_arrays(columns, schema=VERDICT))
+        source = number_key(view.block.source)
+        yield "histogram", source, _histogram(view, rule, choose)
+        yield "tally", source, _tally(view, rule)
+
+
+def _masked_ids(ids: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> pa.Array:
+    mask = pa.py_buffer(np.packbits(valid, bitorder="little"))
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [mask, pa.py_buffer(ids)])
+
+
+def _histogram(view: _BlockView, rule: npt.NDArray[np.int32], choose: npt.NDArray[np.uint64]) -> pa.RecordBatch:
+    bins = (choose[rule < 0] >> np.uint64(56)).astype(np.int64)
+    columns: list[Any] = [np.full(HISTOGRAM_BINS, view.block.source, np.int32), np.arange(HISTOGRAM_BINS, dtype=np.int32)]
+    for values in (np.ones(view.block.rows), view.weight(), np.asarray(view.features["bytes"])):
+        # float64 sums of whole numbers are exact below 2^53
+        columns.append(np.bincount(bins, values[rule < 0], HISTOGRAM_BINS).astype(np.int64))
+    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=HISTOGRAM)
+
+
+def _tally(view: _BlockView, rule: npt.NDArray[np.int32]) -> pa.RecordBatch:
+    numbers, of = np.unique(rule, return_inverse=True)
+    columns: list[Any] = [np.full(len(numbers), view.block.source, np.int32), numbers]
+    for name in TALLY.names[2:]:
+        values = np.ones(len(rule)) if name == "rows" else np.asarray(view.features[name].fill_null(0))
+        columns.append(np.bincount(of, values, len(numbers)).astype(np.int64))
+    return pa.RecordBatch.from_arrays([pa.array(c, t) for c, t in zip(columns, TALLY.types, strict=True)], schema=TALLY)

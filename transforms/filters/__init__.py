@@ -1,0 +1,62 @@
+"""Filters by name. To add one: a module with ``FILTER`` and a line here."""
+
+import difflib
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from schemas.errors import GristmillError
+from schemas.strict import Strict, validate
+from transforms.filters import empty, length, undesirable
+from transforms.filters.filter import Filter
+
+FILTERS: dict[str, Filter] = {
+    one.FILTER.name: one.FILTER
+    for one in (
+        empty,
+        undesirable,
+        length,
+    )
+}
+DEFAULT = ("empty", "undesirable")
+
+Chosen = tuple[tuple[str, Strict], ...]
+
+
+def choose(settings: dict[str, dict[str, Any]] | None, has_tokenizer: bool) -> Chosen:
+    """The recipe's filters with typed settings, in the recipe's order.
+
+    Raises:
+        GristmillError: an unknown filter or setting, with the nearest known name.
+    """
+    chosen = []
+    for name, plain in (settings if settings is not None else {name: {} for name in DEFAULT}).items():
+        if name not in FILTERS:
+            near = difflib.get_close_matches(name, FILTERS, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known filters: {', '.join(FILTERS)}"
+            raise GristmillError(f"filters.{name}: unknown filter; {hint}")
+        typed = validate(FILTERS[name].settings, plain, f"filters.{name}")
+        if not has_tokenizer and any("tokens" in key for key in plain):
+            raise GristmillError(f"filters.{name}: a bound is in tokens but the recipe names no tokenizer; set tokenizer")
+        chosen.append((name, typed))
+    return tuple(chosen)
+
+
+def apply(
+    features: pa.RecordBatch, chosen: Chosen
+) -> tuple[npt.NDArray[np.int32], list[str], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Rule that drops each row, or -1; names of the rules; measured value and threshold [n]. The first rule decides."""
+    rows = features.num_rows
+    rule = np.full(rows, -1, np.int32)
+    value, threshold = np.full(rows, np.nan), np.full(rows, np.nan)
+    names: list[str] = []
+    for name, settings in chosen:
+        for finding in FILTERS[name].decide(features, settings):
+            hit = finding.failed & (rule < 0)
+            rule[hit] = len(names)
+            value[hit] = finding.value[hit]
+            threshold[hit] = finding.threshold
+            names.append(finding.rule)
+    return rule, names, value, threshold

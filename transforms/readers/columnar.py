@@ -1,0 +1,98 @@
+"""Parquet and Arrow files to rows, and their rows' JSON text for quarantine (the files hold no text of a
+row)."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.ipc
+import pyarrow.parquet as pq
+
+from schemas.errors import GristmillError, Unreadable
+from transforms.readers.opening import open_raw
+from transforms.readers.source import FileInfo, Row
+
+_BATCH_ROWS = 1024
+# pyarrow tells of broken files through these; OSError covers truncated pages and bad compression.
+_BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError)
+
+
+def row_groups(file: FileInfo) -> list[int]:
+    """Uncompressed bytes of each row group of a Parquet file; raises GristmillError when its footer cannot be
+    read."""
+    try:
+        with open_raw(file) as stream:
+            metadata = pq.ParquetFile(stream).metadata
+            return [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
+    except GristmillError:
+        raise
+    except _BROKEN as error:
+        raise GristmillError(
+            f"{file.name} begins like a Parquet file but cannot be read ({_short(error)}); fetch it again"
+        ) from None
+
+
+def parquet_rows(file: FileInfo, start: int, end: int) -> Iterator[Row]:
+    """Rows of the row groups [start, end)."""
+    index = 0
+    try:
+        with open_raw(file) as stream:
+            parquet = pq.ParquetFile(stream)
+            groups = list(range(start, min(end, parquet.num_row_groups)))
+            if not groups:
+                return
+            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=groups):
+                for row in _values(batch):
+                    yield index, None, row
+                    index += 1
+    except GristmillError:
+        raise
+    except _BROKEN as error:
+        yield index, b"", Unreadable(f"the rest of this part of the file cannot be read: {_short(error)}")
+
+
+def arrow_rows(file: FileInfo, stream_format: bool) -> Iterator[Row]:
+    """Rows of an Arrow IPC file or stream."""
+    index = 0
+    try:
+        with open_raw(file) as stream:
+            for batch in _batches(stream, stream_format):
+                for offset in range(0, batch.num_rows, _BATCH_ROWS):
+                    for row in _values(batch.slice(offset, _BATCH_ROWS)):
+                        yield index, None, row
+                        index += 1
+    except GristmillError:
+        raise
+    except _BROKEN as error:
+        yield index, b"", Unreadable(f"the rest of the file cannot be read: {_short(error)}")
+
+
+def _batches(stream: Any, stream_format: bool) -> Iterator[pa.RecordBatch]:
+    if stream_format:
+        yield from pa.ipc.open_stream(stream)
+        return
+    reader = pa.ipc.open_file(stream)
+    for number in range(reader.num_record_batches):
+        yield reader.get_batch(number)
+
+
+def _values(batch: pa.RecordBatch) -> Iterator[Any]:
+    """Rows of a batch; where one holds what Python cannot (invalid UTF-8, a date out of range), only that one
+    is lost."""
+    batch.validate(full=False)  # offsets of a hostile file may point anywhere
+    try:
+        rows = batch.to_pylist()
+    except _BROKEN:
+        rows = [_value(batch.slice(number, 1)) for number in range(batch.num_rows)]
+    yield from rows
+
+
+def _value(single: pa.RecordBatch) -> Any:
+    try:
+        return single.to_pylist()[0]
+    except _BROKEN as error:
+        return Unreadable(f"a row that cannot be read: {_short(error)}")
+
+
+def _short(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].encode("utf-8", "replace").decode() or type(error).__name__

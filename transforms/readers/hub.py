@@ -1,0 +1,61 @@
+"""Data sets of a hub: ``hub:owner/name[:config][@revision][#split]``, streamed through ``datasets``.
+
+A data set's own code is never run: ``datasets`` 5 has no way to.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from schemas.errors import GristmillError, Unreadable
+from transforms.readers.source import FileInfo, Row
+
+PREFIX = "hub:"
+_FORM = re.compile(
+    r"hub:(?P<path>[^:@#]+)(?::(?P<config>[^@#]+))?(?:@(?P<revision>[^#]+))?(?:#(?P<split>.+))?"
+)
+
+
+def hub_file(path: str) -> FileInfo:
+    """The pseudo file of a hub data set; raises GristmillError when the address is not of the form."""
+    if _FORM.fullmatch(path) is None:
+        raise GristmillError(f'"{path}" is no hub data set; write hub:owner/name[:config][@revision][#split]')
+    return FileInfo(path, path.removeprefix(PREFIX).lstrip("/"), 0)
+
+
+def hub_rows(file: FileInfo) -> Iterator[Row]:
+    rows = iter(_open(file))
+    index = 0
+    while True:
+        try:
+            row = next(rows)
+        except StopIteration:
+            return
+        except Exception as error:  # whatever a builder, a file format or the network raises
+            yield index, b"", Unreadable(f"the rest of the data set cannot be read: {_short(error)}")
+            return
+        yield index, None, row
+        index += 1
+
+
+def _open(file: FileInfo) -> Any:
+    import datasets  # slow to import, and most sources are files
+
+    match = _FORM.fullmatch(file.path)
+    assert match is not None
+    try:
+        return datasets.load_dataset(
+            match["path"],
+            match["config"],
+            revision=match["revision"],
+            split=match["split"] or "train",
+            streaming=True,
+        )
+    except Exception as error:  # the hub client raises dozens of kinds
+        raise GristmillError(
+            f"{file.path} cannot be opened ({_short(error)}); check its name, config, revision and split"
+        ) from None
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

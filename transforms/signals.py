@@ -1,0 +1,131 @@
+"""Signals: from a block of records to everything that decisions need, computed once and cached with the corpus."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from schemas.features import FEATURES, FEATURES_VERSION
+from schemas.record import ORIGINS
+from transforms.minhash import signatures
+from transforms.shingles import Ragged, shingle_sets
+from transforms.texts import NORMALISER_VERSION, exact_key, message_text
+from transforms.tokens import Tokenizer
+from transforms.words import UNICODE_VERSION, WORDS_VERSION, tokenise
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class SignalSettings:
+    """What signals depend on besides the text; ``key`` names their folder in the corpus."""
+
+    exact_compare: str | None
+    near_compare: str | None
+    shingle: int
+    permutations: int
+    hash_seed: int
+    tokenizer: str | None  # digest of the tokenizer
+
+    def key(self) -> str:
+        scheme = asdict(self) | {
+            "features": FEATURES_VERSION,
+            "normaliser": NORMALISER_VERSION,
+            "words": WORDS_VERSION,
+            "unicode": UNICODE_VERSION,
+        }
+        return xxhash.xxh3_128_hexdigest(orjson.dumps(scheme, option=orjson.OPT_SORT_KEYS))
+
+
+@dataclass(frozen=True)
+class Signals:
+    """``features`` [n rows, FEATURES], ``signatures`` [n, permutations] uint32, ``shingles`` ragged [n] of uint32."""
+
+    features: pa.RecordBatch
+    signatures: npt.NDArray[np.uint32]
+    shingles: Ragged
+
+
+def compute(
+    corpus: pa.RecordBatch,
+    conversations: Sequence[dict[str, Any]],
+    settings: SignalSettings,
+    tokenizer: Tokenizer | None,
+) -> Signals:
+    """Signals of a corpus block; ``conversations`` are its rows as plain dicts, in the same order."""
+    roles = [[message["role"] for message in one["messages"]] for one in conversations]
+    texts = [[message_text(message) for message in one["messages"]] for one in conversations]
+    flat = pa.array([text for record in texts for text in record], pa.large_string())
+    assistant = np.fromiter((role == "assistant" for record in roles for role in record), bool, len(flat))
+    watched = assistant | np.fromiter((role == "user" for record in roles for role in record), bool, len(flat))
+    bounds = np.r_[0, np.cumsum([len(record) for record in roles], dtype=np.int64)]
+
+    characters = np.asarray(pc.utf8_length(flat), np.int64)
+    size = np.diff(np.frombuffer(flat.buffers()[1], np.int64, len(flat) + 1))
+    blank = np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(flat))) == 0
+    words = tokenise(flat)
+    counts = np.diff(words.offsets)
+    token_counts = tokenizer.count(flat) if tokenizer else None
+
+    tools = [one.get("tools") for one in conversations]
+    if settings.exact_compare is None:
+        keys: list[bytes] = [b"\0" * 16] * len(roles)
+    else:
+        keys = [
+            exact_key(role, text, tool, settings.exact_compare)
+            for role, text, tool in zip(roles, texts, tools, strict=True)
+        ]
+    columns = {
+        "id": corpus["id"],
+        "index": corpus["index"],
+        "part": corpus["part"],
+        "characters": _sum(characters, bounds),
+        "words": _sum(counts, bounds),
+        "turns": _sum(assistant, bounds),
+        "answer_characters": _sum(characters * assistant, bounds),
+        "answer_words": _sum(counts * assistant, bounds),
+        "empty_turns": _sum(blank & watched, bounds),
+        "bytes": _sum(size, bounds),
+        "tokens": None if token_counts is None else _sum(token_counts, bounds),
+        "answer_tokens": None if token_counts is None else _sum(token_counts * assistant, bounds),
+        "label": corpus["label"],
+        "origin": pc.index_in(corpus["origin"], pa.array(ORIGINS)).cast(pa.int8()),
+        "exact_key": pa.array(keys, pa.binary(16)),
+    }
+    features = pa.RecordBatch.from_arrays(
+        [_column(columns[field.name], field.type, len(roles)) for field in FEATURES], schema=FEATURES
+    )
+    shingles = _shingles(words.hashes, words.offsets, bounds, assistant, settings)
+    return Signals(features, signatures(*shingles, settings.permutations, settings.hash_seed), shingles)
+
+
+def _shingles(
+    hashes: npt.NDArray[np.uint64], offsets: Ints, bounds: Ints, assistant: npt.NDArray[np.bool_], settings: SignalSettings
+) -> Ragged:
+    """Shingle sets of the compared side; messages of a record stand one after the other, as they are read."""
+    if settings.near_compare is None:
+        return Ragged(np.empty(0, np.uint32), np.zeros(len(bounds), np.int64))
+    if settings.near_compare == "whole":
+        return shingle_sets(hashes, offsets[bounds], settings.shingle)
+    chosen = assistant if settings.near_compare == "response" else ~assistant
+    counts = np.diff(offsets)
+    kept = np.r_[0, np.cumsum(counts * chosen)]
+    return shingle_sets(hashes[np.repeat(chosen, counts)], kept[bounds], settings.shingle)
+
+
+def _sum(values: npt.NDArray[Any], bounds: Ints) -> npt.NDArray[np.int32]:
+    """Sums over records of a per-message quantity."""
+    running = np.r_[0, np.cumsum(values, dtype=np.int64)]
+    return np.diff(running[bounds]).astype(np.int32)
+
+
+def _column(values: Any, kind: pa.DataType, rows: int) -> pa.Array:
+    if values is None:
+        return pa.nulls(rows, kind)
+    return values if isinstance(values, pa.Array) else pa.array(values, kind)
