@@ -6,7 +6,7 @@ from typing import Any
 from pipelines.inputs import Input
 from schemas.errors import GristmillError
 from schemas.recipe import Recipe
-from transforms.corpus import Block, block_name, read_done, signals_path
+from transforms.corpus import Block, assign_units, block_name, read_done, signals_path
 from transforms.signals import SignalSettings
 
 
@@ -43,6 +43,10 @@ class Ingested:
     def records(self) -> int:
         return sum(block.rows for block in self.blocks)
 
+    @property
+    def units(self) -> int:
+        return self.blocks[-1].unit + 1
+
 
 def take_stock(inputs: list[Input], names: list[str], settings: SignalSettings) -> Ingested:
     """Number all blocks in the order of source, file, split, and add up what ingest counted.
@@ -64,20 +68,21 @@ def take_stock(inputs: list[Input], names: list[str], settings: SignalSettings) 
             account.add(done)
             if done["quarantined"]:
                 quarantines.append((one.source, one.file.name, first_row, str(work.text)))
-            if done["records"] != sum(done["blocks"]):
+            stored = sum(block["rows"] for block in done["blocks"])
+            if done["records"] != stored:
                 raise GristmillError(
-                    f"{one.file.name}: {done['records']} records were read and {sum(done['blocks'])} stored; "
+                    f"{one.file.name}: {done['records']} records were read and {stored} stored; "
                     "remove the work folder and run again"
                 )
-            for number, rows in enumerate(done["blocks"]):
+            for number, block in enumerate(done["blocks"]):
                 blocks.append(
                     Block(
-                        len(blocks), base, rows, names.index(one.source), one.file.name, first_row,
+                        base, block["rows"], block["bytes"], names.index(one.source), one.file.name, first_row,
                         str(work.text / block_name(number)), signals_path(work.signals(settings), number),
                     )
                 )  # fmt: skip
-                base += rows
-    return Ingested(accounts, blocks, quarantines)
+                base += block["rows"]
+    return Ingested(accounts, assign_units(blocks), quarantines)
 
 
 def check_budget(recipe: Recipe, ingested: Ingested, reasons: dict[str, str]) -> None:

@@ -120,14 +120,14 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
 
 def decide(job: Job, ingested: Ingested, folder: Path, engine: Engine, report: Report) -> Outcome:
     """Filters, exact and near deduplication; stops when a source would be wiped out."""
-    blocks = ingested.blocks
+    blocks, units = ingested.blocks, ingested.units
     write_batch(folder / "blocks.arrow", pa.RecordBatch.from_pylist([block.__dict__ for block in blocks]), compress=False)
     plan = decide_plan(job.recipe, job.names, ingested.records, folder)
-    steps = {"survey": len(blocks), "conclude": len(blocks)} | ({"bands": len(blocks)} if plan.near else {})
+    steps = {"survey": units, "conclude": units} | ({"bands": units} if plan.near else {})
     with report.stage("decide", steps, engine.progress) as say:
         from pipelines import graphs
 
-        engine.run(partial(graphs.decide, plan=plan, blocks=len(blocks), summary=str(folder)))
+        engine.run(partial(graphs.decide, plan=plan, units=units))
         outcome = read_outcome(plan, job.names, folder, job.tokenizer is not None)
         say(outcome.sentence())
     for name in job.names:
@@ -165,11 +165,11 @@ def release(
     plan = release_plan(job.recipe, job.names, outcome, targets, staging)
     for name in ("data", "ledger", "quarantine"):
         (staging / name).mkdir()
-    steps = {"select": len(ingested.blocks), "shard": 2 * sum(plan.partitions)}
+    steps = {"select": ingested.units, "write": sum(plan.partitions)}
     with report.stage("release", steps, engine.progress) as say:
         from pipelines import graphs
 
-        engine.run(partial(graphs.release, plan=plan, blocks=len(ingested.blocks), summary=str(folder)))
+        engine.run(partial(graphs.release, plan=plan, units=ingested.units))
         selection = Selection.read(plan, job.names, folder)
         say(f"{selection.rows:,} rows in {len(selection.shards)} shards")
     check_conservation("release", selection.rows, {"in shards": sum(one.rows or 0 for one in selection.shards)})
@@ -181,7 +181,8 @@ def release(
 def run_folder(work_dir: Path) -> Iterator[Path]:
     """A folder for this run's verdicts and summaries, gone afterwards."""
     folder = publish.scratch(work_dir / "runs", "run")
-    (folder / "verdicts").mkdir()
+    for name in ("verdicts", "text"):
+        (folder / name).mkdir()
     try:
         yield folder
     finally:

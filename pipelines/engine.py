@@ -121,6 +121,9 @@ class Engine:
         _quiet()
         import apache_beam as beam
 
+        from pipelines.warm import sample_briefly
+
+        sample_briefly()
         options = self.options()
         try:
             with beam.Pipeline(runner=self._runner(), options=options) as pipeline:

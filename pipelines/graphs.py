@@ -6,9 +6,9 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.blocks import MapBlocks, Repartition, Start, number_key
-from transforms.collect import AddUp, Collect
 from transforms.components import ONE_WORKER, ROUNDS
 from transforms.decide import (
+    AddUp,
     Conclude,
     EmitBands,
     FindCopies,
@@ -23,7 +23,7 @@ from transforms.decide import (
     Survey,
 )
 from transforms.ingest import IngestSplits
-from transforms.release import EmitCut, FindCut, ReleasePlan, Select, WriteLedger, WriteShard
+from transforms.release import EmitCut, FindCut, ReleasePlan, Select, Write
 
 
 def ingest(pipeline: Any, work: IngestSplits, pending: list[int]) -> None:
@@ -34,9 +34,9 @@ def ingest(pipeline: Any, work: IngestSplits, pending: list[int]) -> None:
     _ = pipeline | "splits" >> Start(blocks) | "read" >> MapBlocks(work, "read")
 
 
-def decide(pipeline: Any, plan: Plan, blocks: int, summary: str) -> None:
-    """Features → one verdict per record, with histograms and tallies for the command."""
-    survey = _start(pipeline, blocks) | "survey" >> MapBlocks(Survey(plan), "survey", ("candidates", "present"))
+def decide(pipeline: Any, plan: Plan, units: int) -> None:
+    """Features → one verdict per record, histograms and tallies for the command."""
+    survey = _start(pipeline, units) | "survey" >> MapBlocks(Survey(plan), "survey", ("candidates", "present"))
     dropped = [survey["present"]]
     if plan.exact is not None:
         exact = survey["candidates"] | "exact" >> Repartition(FindCopies(plan), "exact")
@@ -54,13 +54,12 @@ def decide(pipeline: Any, plan: Plan, blocks: int, summary: str) -> None:
             | "near" >> Repartition(FindNear(plan), "near")
         )
         dropped.append(near)
-    concluded = (
+    _ = (
         dropped
         | "verdicts" >> beam.Flatten()
-        | "conclude" >> Repartition(Conclude(plan), "conclude", ("histogram", "tally"))
+        | "conclude" >> Repartition(Conclude(plan), "conclude")
+        | "add up" >> Repartition(AddUp(plan), "add")
     )
-    for name, by in (("histogram", ("source", "bin")), ("tally", ("source", "rule"))):
-        _ = concluded[name] | f"add {name}" >> Repartition(AddUp(summary, name, by), name)
 
 
 def _grouped(links: Any, plan: Plan) -> Any:
@@ -82,30 +81,24 @@ def _grouped(links: Any, plan: Plan) -> Any:
     )
 
 
-def release(pipeline: Any, plan: ReleasePlan, blocks: int, summary: str) -> None:
-    """Verdicts and text → shards and ledger, with a row per file for the command."""
-    start = _start(pipeline, blocks)
-    cuts = (
+def release(pipeline: Any, plan: ReleasePlan, units: int) -> None:
+    """Verdicts and text → shards and ledger."""
+    start = _start(pipeline, units)
+    cuts: tuple[Any, ...] = ()
+    if plan.quotas is not None:
+        found = (
+            start
+            | "emit cut" >> MapBlocks(EmitCut(plan), "cut")
+            | "find cut" >> Repartition(FindCut(plan), "find")
+        )
+        cuts = (beam.pvalue.AsList(found),)
+    _ = (
         start
-        | "emit cut" >> MapBlocks(EmitCut(plan), "cut")
-        | "find cut" >> Repartition(FindCut(plan), "cut")
+        | "select" >> MapBlocks(Select(plan), "select", extra=cuts)
+        | "write" >> Repartition(Write(plan), "write")
     )
-    selected = start | "select" >> MapBlocks(
-        Select(plan), "select", ("shards", "ledger", "selected"), extra=(beam.pvalue.AsList(cuts),)
-    )
-    _ = (
-        selected["shards"]
-        | "shard" >> Repartition(WriteShard(plan), "shard")
-        | "shard files" >> MapBlocks(Collect(summary, "shard"), "shard")
-    )
-    _ = (
-        selected["ledger"]
-        | "ledger" >> Repartition(WriteLedger(plan), "ledger")
-        | "ledger files" >> MapBlocks(Collect(summary, "ledger"), "ledger")
-    )
-    _ = selected["selected"] | "add selected" >> Repartition(AddUp(summary, "selected", ("source", "split")), "selected")
 
 
-def _start(pipeline: Any, blocks: int) -> Any:
-    place = pa.record_batch({"block": pa.array([], pa.int64())})  # the key says which block
-    return pipeline | "blocks" >> Start([(number_key(number), place) for number in range(blocks)])
+def _start(pipeline: Any, units: int) -> Any:
+    place = pa.record_batch({"unit": pa.array([], pa.int64())})  # the key says which unit
+    return pipeline | "units" >> Start([(number_key(number), place) for number in range(units)])

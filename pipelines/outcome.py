@@ -55,7 +55,7 @@ def decide_plan(recipe: Recipe, names: list[str], total: int, folder: Path) -> P
         rows=bands.rows if bands else 0,
         parts=max(8, ceil(total / PART_ROWS)),
         seed=recipe.seed,
-        unit=recipe.mix.unit if recipe.mix else "rows",
+        mix_unit=recipe.mix.unit if recipe.mix else "rows",
     )
 
 
@@ -160,10 +160,10 @@ def loss_examples(outcome: Outcome, blocks: list[Block], names: list[str]) -> di
     found: dict[str, Counter[str]] = {name: Counter() for name in names}
     plan = outcome.plan
     heavy = {name for name, lost in outcome.lost_to_dedup().items() if 2 * lost > outcome.left_by_filters()[name]}
-    for block in blocks:
-        name = names[block.source]
+    for unit, source in sorted({(block.unit, block.source) for block in blocks}):
+        name = names[source]
         if name in heavy:
-            verdicts = read_batch(plan.verdict_path(block.number))
+            verdicts = read_batch(plan.verdict_path(unit))
             hit = pc.greater_equal(verdicts["rule"], plan.exact_rule)
             found[name].update(hex_ids(verdicts["representative"].filter(hit)).to_pylist())
     return {

@@ -4,7 +4,9 @@ import csv
 import gzip
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,7 +14,11 @@ import zstandard
 
 TURNS = [{"role": "user", "content": "Name a river."}, {"role": "assistant", "content": "The Oder."}]
 SHARED_TURNS = [{"from": "human", "value": "Name a lake."}, {"from": "gpt", "value": "Lake Constance."}]
-TOOL = {"name": "weather", "description": "Weather of a town", "parameters": {"type": "object", "properties": {}}}
+TOOL = {
+    "name": "weather",
+    "description": "Weather of a town",
+    "parameters": {"type": "object", "properties": {}},
+}
 
 
 def _flat(identity, parent, role, text, **more):
@@ -20,7 +26,7 @@ def _flat(identity, parent, role, text, **more):
 
 
 # shape name -> (rows, number of records)
-SHAPES = {
+SHAPES: dict[str, Any] = {
     "alpaca": (
         [
             {"instruction": "Add the numbers.", "input": "2 and 3", "output": "5"},
@@ -30,7 +36,15 @@ SHAPES = {
         3,
     ),
     "dolly": (
-        [{"instruction": "Who?", "context": "Ada wrote it.", "response": "Ada.", "category": "closed_qa", "id": 7}],
+        [
+            {
+                "instruction": "Who?",
+                "context": "Ada wrote it.",
+                "response": "Ada.",
+                "category": "closed_qa",
+                "id": 7,
+            }
+        ],
         1,
     ),
     "prompt_completion": (
@@ -58,7 +72,11 @@ SHAPES = {
                         "role": "assistant",
                         "content": None,
                         "tool_calls": [
-                            {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+                            {
+                                "id": "c1",
+                                "type": "function",
+                                "function": {"name": "weather", "arguments": "{}"},
+                            }
                         ],
                     },
                     {"role": "tool", "tool_call_id": "c1", "content": "rain"},
@@ -106,7 +124,13 @@ SHAPES = {
                     "role": "prompter",
                     "replies": [
                         {"message_id": "b", "text": "Hello", "role": "assistant", "rank": 1, "replies": []},
-                        {"message_id": "c", "text": "Good day", "role": "assistant", "rank": 0, "replies": []},
+                        {
+                            "message_id": "c",
+                            "text": "Good day",
+                            "role": "assistant",
+                            "rank": 0,
+                            "replies": [],
+                        },
                     ],
                 },
             }
@@ -267,7 +291,7 @@ def arrow(rows, stream=False) -> bytes:
     return out.getvalue()
 
 
-JSON_CONTAINERS = {
+JSON_CONTAINERS: dict[str, Callable[..., bytes]] = {
     "jsonl": jsonl,
     "json-pretty": pretty,
     "json-compact": compact,
@@ -279,12 +303,12 @@ JSON_CONTAINERS = {
     "jsonl-utf16": lambda rows: jsonl(rows).decode().encode("utf-16"),
     "json-utf16be": lambda rows: pretty(rows).decode().encode("utf-16-be"),
 }
-FLAT_ROWS = [
+FLAT_ROWS: list[dict[str, Any]] = [
     {"instruction": "Say, twice.", "input": 'a "quoted"\nline', "output": "a a"},
     {"instruction": "Count", "input": "", "output": "1, 2, 3"},
     {"instruction": "Zähle", "input": "bis drei", "output": "1; 2; 3"},
 ]
-FLAT_CONTAINERS = {
+FLAT_CONTAINERS: dict[str, Callable[..., bytes]] = {
     "csv": lambda rows: table(rows, ","),
     "tsv-quoted": lambda rows: table(rows, "\t"),
     "csv-semicolon": lambda rows: table(rows, ";"),

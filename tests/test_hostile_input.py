@@ -3,6 +3,7 @@
 import json
 import random
 import unicodedata
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,11 @@ from transforms.readers.source import FileInfo
 OPTIONS = (
     SourceOptions(),
     SourceOptions(trees="best", ftfy=True, placeholders=(("name", "Mill"),)),
-    SourceOptions(columns=(("instruction", "instruction"), ("output", "messages.0.content"), ("system", "id"))),
+    SourceOptions(
+        columns=(("instruction", "instruction"), ("output", "messages.0.content"), ("system", "id"))
+    ),
 )
-VALUES = (
+VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 10**25, "", "x", "\x00", "\ud800", "\r\n", [], {}, [[]], [{}], [None], {"a": None},
     {"role": "assistant"}, [{"role": "user", "content": "y"}], "[1", '{"name": "f"}', float("nan"), float("inf"), "é\u0301",
 )  # fmt: skip
@@ -30,9 +33,11 @@ def swapped(value, rng, depth=0):
     if isinstance(value, dict):
         out = {key: swapped(item, rng, depth + 1) for key, item in value.items() if rng.random() > 0.04}
         if out and rng.random() < 0.1:
-            out[rng.choice(("chosen", "rejected", "label", "messages", "text", "replies", "extra", "tools", "\ud801"))] = (
-                rng.choice(VALUES)
-            )
+            out[
+                rng.choice(
+                    ("chosen", "rejected", "label", "messages", "text", "replies", "extra", "tools", "\ud801")
+                )
+            ] = rng.choice(VALUES)
         return out
     if isinstance(value, list):
         return [swapped(item, rng, depth + 1) for item in value if rng.random() > 0.04]
@@ -52,7 +57,9 @@ def damaged(content, rng):
         elif kind == 1:
             data[at] = rng.choice(b'"\\{}[],:\n\t\r\x00\xff\x80')
         elif kind == 2:
-            data[at:at] = rng.choice((b'"', b"\\", b"{", b"]", b"\n", b"\x00", b"\xed\xa0\x80", b"[" * 2000, b"NaN"))
+            data[at:at] = rng.choice(
+                (b'"', b"\\", b"{", b"]", b"\n", b"\x00", b"\xed\xa0\x80", b"[" * 2000, b"NaN")
+            )
         elif kind == 3:
             del data[at : at + rng.randrange(1, 40)]
         elif kind == 4:
@@ -74,14 +81,18 @@ def strings(value):
             yield from strings(item)
 
 
+def check_sentence(sentence, name):
+    assert name in sentence
+    sentence.encode()
+
+
 def check_file(path, options, split_bytes):
     file = FileInfo(str(path), path.name, path.stat().st_size)
     try:
         kind = sniff(file, options)
         splits = plan_splits(file, kind, split_bytes)
     except GristmillError as error:
-        assert path.name in str(error)
-        str(error).encode()
+        check_sentence(str(error), path.name)
         return 0
     records = 0
     for split in splits:
@@ -143,11 +154,15 @@ def test_damaged_files(tmp_path, seed):
     path = tmp_path / "hostile.data"
     records = 0
     for _ in range(100):
-        rows = [row for name in rng.sample(list(samples.SHAPES), rng.choice((1, 1, 2))) for row in samples.SHAPES[name][0]]
+        rows = [
+            row
+            for name in rng.sample(list(samples.SHAPES), rng.choice((1, 1, 2)))
+            for row in samples.SHAPES[name][0]
+        ]
         rows = rows * rng.choice((1, 2, 5))
         if rng.random() < 0.6:
             rows = [swapped(row, rng) for row in rows]
-        if rng.random() < 0.25:
+        if rng.random() < 0.3:
             content = rng.choice(tables)(samples.FLAT_ROWS * rng.choice((1, 20)))
         elif rng.random() < 0.1:
             content = b"What?\tyes\tBecause.\nWhy\\nnot?\tno\tSo.\n" * 20
@@ -174,7 +189,7 @@ def test_damaged_files(tmp_path, seed):
         b'{"instruction": "a", "instruction": "c", "output": "b", "output": "d"}\n',
         b"\\" * 3_000_000,
         b'["' + b"\\" * 3_000_001 + b'"]',
-        b'[' + b'"\\\\\\\\\\""' * 100_000 + b"]",
+        b"[" + b'"\\\\\\\\\\""' * 100_000 + b"]",
         b'"' * 1_000_000,
         b"}" * 100_000,
         b"\x00" * 1000,

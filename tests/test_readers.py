@@ -1,6 +1,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any, cast
 
 import orjson
 import pyarrow.parquet as pq
@@ -27,7 +28,9 @@ def read(path, options=PLAIN, split_bytes=1 << 30):
     file = path if isinstance(path, FileInfo) else file_info(path)
     kind = sniff(file, options)
     stats = ReadStats()
-    converted, given, refused = [], set(), set()
+    converted: list[Any] = []
+    given: set[tuple[int, int]] = set()
+    refused: set[tuple[int, int]] = set()
     for split in plan_splits(file, kind, split_bytes):
         part = ReadStats()
         for one in convert(read_rows(split, options), options, part):
@@ -42,7 +45,7 @@ def read(path, options=PLAIN, split_bytes=1 << 30):
     return kind, converted, stats
 
 
-def conversations(rows, options=PLAIN):
+def conversations(rows, options=PLAIN) -> list[Any]:
     stats = ReadStats()
     return list(convert(((number, None, row) for number, row in enumerate(rows)), options, stats))
 
@@ -79,8 +82,20 @@ def test_shape_is_recognised_and_read(name):
     assert len(out) == stats.records == records
     assert set(stats.shapes) == {name}
     for one in out:
-        order = ["messages", "tools", "chosen", "rejected", "label", "task", "language", "license", "generator"]
-        order += ["origin", "extra"]
+        order = [
+            "messages",
+            "tools",
+            "chosen",
+            "rejected",
+            "label",
+            "task",
+            "language",
+            "license",
+            "generator",
+            "origin",
+            "extra",
+        ]
+        assert one.conversation is not None
         assert list(one.conversation) == [key for key in order if key in one.conversation]
         orjson.dumps(one.conversation)
 
@@ -102,14 +117,19 @@ def test_flat_rows_in_every_table_container(tmp_path, container):
     path = samples.write(tmp_path, "data", samples.FLAT_CONTAINERS[container](samples.FLAT_ROWS))
     kind, converted, _ = read(path)
     assert kind.shapes == ("alpaca",)
-    assert [one.conversation for one in converted] == [one.conversation for one in conversations(samples.FLAT_ROWS)]
+    assert [one.conversation for one in converted] == [
+        one.conversation for one in conversations(samples.FLAT_ROWS)
+    ]
 
 
 @pytest.mark.parametrize("name", ["sharegpt", "oasst_flat", "oasst_nested", "self_instruct", "toolbench"])
 def test_columnar_files_fill_missing_fields_with_null(tmp_path, name):
     rows = samples.SHAPES[name][0]
     if name == "toolbench":
-        rows = [{"messages": rows[0]["answer_generation"]["train_messages"][1], "tools": None}, {"messages": samples.TURNS}]
+        rows = [
+            {"messages": rows[0]["answer_generation"]["train_messages"][1], "tools": None},
+            {"messages": samples.TURNS},
+        ]
     path = samples.write(tmp_path, "m.parquet", samples.parquet(rows))
     _, converted, _ = read(path)
     assert [one.conversation for one in converted] == [one.conversation for one in conversations(rows)]
@@ -119,7 +139,13 @@ def test_released_record_reads_back_as_itself():
     for name in ("messages", "preference", "kto"):
         for first in conversations(samples.SHAPES[name][0]):
             extra = json.dumps(first.conversation.get("extra", {}))
-            row = {**first.conversation, "extra": extra, "provenance": {"file": "a", "index": 0}, "source": "s", "words": 9}
+            row = {
+                **first.conversation,
+                "extra": extra,
+                "provenance": {"file": "a", "index": 0},
+                "source": "s",
+                "words": 9,
+            }
             assert only(row) == first.conversation
 
 
@@ -174,7 +200,11 @@ def test_openai_messages():
     assert system == {"role": "system", "content": "Be brief."}
     assert user["name"] == "kim"
     assert call["content"] == ""
-    assert call["tool_calls"][0] == {"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    assert call["tool_calls"][0] == {
+        "id": "c1",
+        "type": "function",
+        "function": {"name": "weather", "arguments": "{}"},
+    }
     assert tool["tool_call_id"] == "c1"
     assert answer["weight"] == 0.5
     assert json.loads(conversation["tools"])[0]["function"]["name"] == "weather"
@@ -186,7 +216,9 @@ def test_typed_parts_and_reasoning():
         {"type": "tool_call", "value": '{"name": "f", "arguments": {"a": "é"}}'},
         {"type": "text", "value": "done"},
     ]
-    message = only({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": parts}]})["messages"][1]
+    message = only({"messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": parts}]})[
+        "messages"
+    ][1]
     assert message["content"] == "done"
     assert message["reasoning_content"] == "hm"
     assert message["tool_calls"][0]["function"] == {"name": "f", "arguments": '{"a":"é"}'}
@@ -199,7 +231,13 @@ def test_default_weights_are_the_same_conversation():
 
 def test_sharegpt_function_calls():
     conversation = only(samples.SHAPES["sharegpt"][0][1])
-    assert [message["role"] for message in conversation["messages"]] == ["system", "user", "assistant", "tool", "assistant"]
+    assert [message["role"] for message in conversation["messages"]] == [
+        "system",
+        "user",
+        "assistant",
+        "tool",
+        "assistant",
+    ]
     assert conversation["messages"][2]["tool_calls"][0]["function"]["arguments"] == '{"town":"Bonn"}'
 
 
@@ -256,7 +294,11 @@ def test_taskmaster_calls_follow_their_utterance():
         ("assistant", "Here\nyou are."),
     ]
     call = conversation["messages"][1]["tool_calls"][0]
-    assert call == {"id": "call_0", "type": "function", "function": {"name": "find", "arguments": '{"q": "roll"}'}}
+    assert call == {
+        "id": "call_0",
+        "type": "function",
+        "function": {"name": "find", "arguments": '{"q": "roll"}'},
+    }
     assert conversation["messages"][2]["tool_call_id"] == "call_0"
     assert conversation["task"] == "Bakery"
 
@@ -301,7 +343,12 @@ def test_oasst_accounts_for_rows_no_thread_can_use():
 
 def test_long_chains_do_not_explode():
     rows = [
-        {"message_id": str(number), "parent_id": str(number - 1) if number else None, "role": "assistant", "text": "x"}
+        {
+            "message_id": str(number),
+            "parent_id": str(number - 1) if number else None,
+            "role": "assistant",
+            "text": "x",
+        }
         for number in range(3000)
     ]
     (one,) = conversations(rows)
@@ -313,14 +360,16 @@ def test_long_chains_do_not_explode():
 
 def test_columns_by_hand(tmp_path):
     rows = [{"q": {"text": "Why?"}, "replies": ["So.", "Hm."], "lang": "en", "n": 1, "input": "hidden"}]
-    options = SourceOptions(columns=(("instruction", "q.text"), ("output", "replies.0"), ("language", "lang")))
+    options = SourceOptions(
+        columns=(("instruction", "q.text"), ("output", "replies.0"), ("language", "lang"))
+    )
     conversation = only(rows[0], options)
     assert texts(conversation) == [("user", "Why?"), ("assistant", "So.")]
     assert conversation["language"] == "en"
     assert conversation["extra"] == {"n": 1, "input": "hidden"}
     path = samples.write(tmp_path, "x", samples.jsonl(rows))
     assert sniff(file_info(path), options).shapes == ("alpaca",)
-    with pytest.raises(GristmillError, match=r'no column "nope".*its columns are q'):
+    with pytest.raises(GristmillError, match=r'no column "nope".*its columns are .q, replies'):
         sniff(file_info(path), SourceOptions(columns=(("instruction", "q.text"), ("output", "nope"))))
     with pytest.raises(GristmillError, match='do you mean "output"'):
         conversations(rows, SourceOptions(columns=(("outputt", "a"), ("instruction", "q"))))
@@ -344,11 +393,17 @@ def test_repair_reaches_every_string(tmp_path):
     bad = "a\x00\r\nb"
     turns = [
         {"role": "user", "content": bad, "name": bad},
-        {"role": "assistant", "content": "", "tool_calls": [{"id": bad, "function": {"name": bad, "arguments": bad}}]},
+        {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"id": bad, "function": {"name": bad, "arguments": bad}}],
+        },
         {"role": "tool", "content": bad, "tool_call_id": bad},
         {"role": "assistant", "content": bad, "reasoning_content": bad},
     ]
-    path = samples.write(tmp_path, "x", samples.jsonl([{"messages": turns, "task": bad, "k\r": [{bad: bad}]}]))
+    path = samples.write(
+        tmp_path, "x", samples.jsonl([{"messages": turns, "task": bad, "k\r": [{bad: bad}]}])
+    )
     _, (one,), stats = read(path)
     flat = json.dumps(one.conversation)
     assert "\\u0000" not in flat
@@ -376,7 +431,9 @@ def test_raw_controls_in_json_are_read_and_repaired(tmp_path):
 
 
 def test_lone_surrogates_and_nan_are_read(tmp_path):
-    content = b'{"instruction": "a\\ud800", "output": "b", "score": NaN, "big": 123456789012345678901234567890}\n'
+    content = (
+        b'{"instruction": "a\\ud800", "output": "b", "score": NaN, "big": 123456789012345678901234567890}\n'
+    )
     _, (one,), stats = read(samples.write(tmp_path, "x", content))
     assert texts(one.conversation)[0][1] == "a\ufffd"
     assert one.conversation["extra"] == {"big": "123456789012345678901234567890", "score": None}
@@ -412,32 +469,47 @@ def test_truncated_array_and_trailing_garbage(tmp_path):
 
 @pytest.mark.parametrize("window", [1, 2, 3, 7, 64, 10_000])
 def test_array_scan_is_the_same_in_any_window(window):
-    tricky = [{"a": 'q"\\'}, {"b": "\\\\\\"}, "x,]}", 5, None, [1, [2, "}"]], {"c": {"d": '\\"],{'}}, "", {}, []]
+    tricky = [
+        {"a": 'q"\\'},
+        {"b": "\\\\\\"},
+        "x,]}",
+        5,
+        None,
+        [1, [2, "}"]],
+        {"c": {"d": '\\"],{'}},
+        "",
+        {},
+        [],
+    ]
     for content in (json.dumps(tricky, indent=2), json.dumps(tricky), f"  \n{json.dumps(tricky)}  \n"):
         raw = content.encode()
-        found = json_values(raw[start : start + window] for start in range(0, len(raw), window))
+        found: list[Any] = list(
+            json_values(raw[start : start + window] for start in range(0, len(raw), window))
+        )
         assert [orjson.loads(value) for value in found] == tricky
     raw = b'{"a": 1}\n {"b":\n "}"}{"c": [{}]}'
-    found = json_values(raw[start : start + window] for start in range(0, len(raw), window))
+    found = list(json_values(raw[start : start + window] for start in range(0, len(raw), window)))
     assert [orjson.loads(value) for value in found] == [{"a": 1}, {"b": "}"}, {"c": [{}]}]
 
 
 def test_rows_over_the_limit_are_cut():
     chunks = [b"x" * (1 << 20)] * (MAX_ROW_BYTES // (1 << 20) + 2) + [b"\nshort\n"]
-    (kept, why), short = list(lines(iter(chunks)))
+    (kept, why), short = cast(Any, list(lines(iter(chunks))))
     assert isinstance(why, Unreadable)
     assert str(MAX_ROW_BYTES) in str(why)
     assert len(kept) < 1 << 20
     assert short == b"short"
     quoted = [b'["'] + chunks[:-1] + [b'", 5]']
-    (kept, why), five = list(json_values(iter(quoted)))
+    (kept, why), five = cast(Any, list(json_values(iter(quoted))))
     assert isinstance(why, Unreadable)
     assert five == b"5"
 
 
 @pytest.mark.parametrize("container", ["jsonl.gz", "jsonl.zst", "json.gz"])
 def test_cut_off_compression_delivers_what_is_whole(tmp_path, container):
-    rows = [{"instruction": f"Say {number * 7919 % 1000}", "output": f"{number ** 5}"} for number in range(5000)]
+    rows = [
+        {"instruction": f"Say {number * 7919 % 1000}", "output": f"{number**5}"} for number in range(5000)
+    ]
     content = samples.JSON_CONTAINERS[container](rows)
     _, converted, stats = read(samples.write(tmp_path, "x", content[: len(content) * 2 // 3]))
     assert stats.records > 500 or container.endswith("zst")
@@ -446,14 +518,20 @@ def test_cut_off_compression_delivers_what_is_whole(tmp_path, container):
 
 
 def test_plain_tsv(tmp_path):
-    content = 'Is "it" so?\\nThink.\tyes\t"It" is.\n"Start" of it\tno\tWell\n'.encode()
+    content = b'Is "it" so?\\nThink.\tyes\t"It" is.\n"Start" of it\tno\tWell\n'
     kind, converted, _ = read(samples.write(tmp_path, "x", content))
-    assert (kind.container, kind.columns, kind.splittable) == ("tsv", ("question", "answer", "rationale"), True)
+    assert (kind.container, kind.columns, kind.splittable) == (
+        "tsv",
+        ("question", "answer", "rationale"),
+        True,
+    )
     assert texts(converted[0].conversation) == [
         ("user", 'Is "it" so?\nThink.'),
         ("assistant", '"It" is.\nThe answer is yes.'),
     ]
-    kind, converted, stats = read(samples.write(tmp_path, "y", b"question\tanswer\n" + b"a\tb\n" * 50 + b"lonely\n"))
+    kind, converted, stats = read(
+        samples.write(tmp_path, "y", b"question\tanswer\n" + b"a\tb\n" * 50 + b"lonely\n")
+    )
     assert kind.header == ("question", "answer")
     assert (stats.records, stats.quarantined) == (50, 1)
 
@@ -461,9 +539,13 @@ def test_plain_tsv(tmp_path):
 @pytest.mark.parametrize("container", ["jsonl", "tsv", "parquet", "jsonl-bom", "jsonl-crlf"])
 @pytest.mark.parametrize("split_bytes", [1, 5, 37, 150, 1000, 10**6])
 def test_any_split_size_gives_the_same_rows(tmp_path, container, split_bytes):
-    rows = [{"question": f"q{number} é" + "x" * (number * 7 % 90), "answer": str(number)} for number in range(40)]
+    rows = [
+        {"question": f"q{number} é" + "x" * (number * 7 % 90), "answer": str(number)} for number in range(40)
+    ]
     if container == "tsv":
-        content = "question\tanswer\n".encode() + b"".join(f"{row['question']}\t{row['answer']}\n".encode() for row in rows)
+        content = b"question\tanswer\n" + b"".join(
+            f"{row['question']}\t{row['answer']}\n".encode() for row in rows
+        )
     elif container == "parquet":
         content = samples.parquet(rows, group=3)
     else:
@@ -504,13 +586,14 @@ def test_mixed_key_sets_in_one_file(tmp_path):
 def test_a_file_that_cannot_be_read_at_all(tmp_path, content, words):
     path = samples.write(tmp_path, "bad.json", content)
     with pytest.raises(GristmillError, match=words) as caught:
-        for split in plan_splits(file_info(path), sniff(file_info(path), PLAIN), 1000):
-            list(read_rows(split, PLAIN))
+        read(path)
     assert "bad.json" in str(caught.value)
 
 
 def test_plain_text_is_one_quarantined_row(tmp_path):
-    kind, (one,), _ = read(samples.write(tmp_path, "x.txt", b"It was a dark, stormy night.\nIt rained, too.\n" * 9))
+    kind, (one,), _ = read(
+        samples.write(tmp_path, "x.txt", b"It was a dark, stormy night.\nIt rained, too.\n" * 9)
+    )
     assert (kind.container, kind.shapes) == ("text", ())
     assert "plain text" in one.reason
 
@@ -519,18 +602,36 @@ def test_plain_text_is_one_quarantined_row(tmp_path):
 
 
 def test_listing(tmp_path):
-    for name in ("a/x.jsonl", "a/ü.json", "a/.hidden", "a/README.md", "a/deep/y.csv", "a/LICENSE", "b.jsonl", "c[1].jsonl"):
+    for name in (
+        "a/x.jsonl",
+        "a/ü.json",
+        "a/.hidden",
+        "a/README.md",
+        "a/deep/y.csv",
+        "a/LICENSE",
+        "b.jsonl",
+        "c[1].jsonl",
+    ):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     base = str(tmp_path)
     assert [file.name for file in list_files("a", base)] == ["deep/y.csv", "x.jsonl", "ü.json"]
-    assert [file.name for file in list_files("**/*.json*", base)] == ["a/x.jsonl", "a/ü.json", "b.jsonl", "c[1].jsonl"]
+    assert [file.name for file in list_files("**/*.json*", base)] == [
+        "a/x.jsonl",
+        "a/ü.json",
+        "b.jsonl",
+        "c[1].jsonl",
+    ]
     assert [file.name for file in list_files("a/?.jsonl", base)] == ["x.jsonl"]
     assert [file.name for file in list_files("a/[xy].jsonl", base)] == ["x.jsonl"]
     assert [file.name for file in list_files("c[1].jsonl", base)] == ["c[1].jsonl"]
     (readme,) = list_files("a/README.md", base)
     assert (readme.name, readme.size, readme.path) == ("README.md", 2, str(tmp_path / "a/README.md"))
-    assert [file.name for file in list_files(f"file://{tmp_path}/a", "/")] == ["deep/y.csv", "x.jsonl", "ü.json"]
+    assert [file.name for file in list_files(f"file://{tmp_path}/a", "/")] == [
+        "deep/y.csv",
+        "x.jsonl",
+        "ü.json",
+    ]
     for missing in ("nothing", "a/*.parquet", "nothing/**"):
         with pytest.raises(GristmillError, match="matches no file"):
             list_files(missing, base)
@@ -563,7 +664,7 @@ def test_hub_source_opens_a_local_folder(tmp_path):
 
 def test_hub_address_reaches_load_dataset(monkeypatch):
     datasets = pytest.importorskip("datasets")
-    asked = {}
+    asked: dict[str, Any] = {}
 
     def load_dataset(path, name=None, **more):
         asked.update(path=path, name=name, **more)
@@ -573,14 +674,22 @@ def test_hub_address_reaches_load_dataset(monkeypatch):
     (file,) = list_files("hub:mill/flour:fine@v2#test", "/")
     assert file.name == "mill/flour:fine@v2#test"
     assert read(file)[2].records == 3
-    assert asked == {"path": "mill/flour", "name": "fine", "revision": "v2", "split": "test", "streaming": True}
+    assert asked == {
+        "path": "mill/flour",
+        "name": "fine",
+        "revision": "v2",
+        "split": "test",
+        "streaming": True,
+    }
 
 
 def test_remote_files_go_through_beam(tmp_path, monkeypatch):
     filesystems = pytest.importorskip("apache_beam.io.filesystems").FileSystems
     path = samples.write(tmp_path, "x.jsonl", samples.jsonl(samples.FLAT_ROWS))
     entry = type("Entry", (), {"path": "store://bucket/in/x.jsonl", "size_in_bytes": path.stat().st_size})
-    monkeypatch.setattr(filesystems, "match", staticmethod(lambda _: [type("M", (), {"metadata_list": [entry]})]))
+    monkeypatch.setattr(
+        filesystems, "match", staticmethod(lambda _: [type("M", (), {"metadata_list": [entry]})])
+    )
     monkeypatch.setattr(filesystems, "open", staticmethod(lambda *_, **__: path.open("rb")))
     (file,) = list_files("store://bucket/in/*.jsonl", "/")
     assert (file.name, file.path) == ("x.jsonl", "store://bucket/in/x.jsonl")
@@ -590,7 +699,9 @@ def test_remote_files_go_through_beam(tmp_path, monkeypatch):
 def test_importing_readers_brings_no_beam():
     import subprocess
 
-    code = "import sys, transforms.readers; sys.exit('apache_beam' in sys.modules or 'datasets' in sys.modules)"
+    code = (
+        "import sys, transforms.readers; sys.exit('apache_beam' in sys.modules or 'datasets' in sys.modules)"
+    )
     root = Path(__file__).resolve().parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 
@@ -663,3 +774,10 @@ def test_parquet_splits_cover_all_row_groups(tmp_path):
     splits = plan_splits(file_info(path), sniff(file_info(path), PLAIN), 1)
     assert [split.number for split in splits] == list(range(pq.ParquetFile(path).num_row_groups))
     assert len({(split.start, split.end) for split in splits}) == 8
+
+
+def test_repair_of_trees_looks_at_every_message_of_a_path(tmp_path):
+    rows = samples.SHAPES["oasst_flat"][0]
+    rows = [{**rows[0], "text": "a\r\nb"}, *rows[1:]]
+    _, converted, _ = read(samples.write(tmp_path, "x", samples.compact(rows)))
+    assert {texts(one.conversation)[0][1] for one in converted} == {"a\nb"}

@@ -21,7 +21,8 @@ from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 from transforms.progress import tick
 
 Block = tuple[bytes, pa.RecordBatch]
-_COMPRESSION = pa.ipc.IpcWriteOptions(compression="lz4")
+_LZ4, _PLAIN = pa.ipc.IpcWriteOptions(compression="lz4"), pa.ipc.IpcWriteOptions()
+_TEXT = (pa.string(), pa.large_string(), pa.binary())
 
 
 class RecordBatchCoder(beam.coders.Coder):
@@ -29,7 +30,9 @@ class RecordBatchCoder(beam.coders.Coder):
 
     def encode(self, value: pa.RecordBatch) -> bytes:
         sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, value.schema, options=_COMPRESSION) as writer:
+        # Hashes and addresses do not compress; text does, by half and more.
+        options = _LZ4 if any(kind in _TEXT for kind in value.schema.types) else _PLAIN
+        with pa.ipc.new_stream(sink, value.schema, options=options) as writer:
             writer.write_batch(value)
         return sink.getvalue().to_pybytes()
 
@@ -127,16 +130,22 @@ def _each(element: tuple[bytes, Iterable[pa.RecordBatch]]) -> Iterator[Block]:
         yield key, batch
 
 
-def number_key(number: int) -> bytes:
-    """A partition or block number as a key: 8 bytes, the smallest that every runner codes the same."""
-    return int(number).to_bytes(8, "big")
+def number_key(number: int, kind: bytes = b"") -> bytes:
+    """A partition or unit number as a key: 8 bytes, after the ``kind`` of rows where one shuffle carries several."""
+    return kind + int(number).to_bytes(8, "big")
 
 
 def key_number(key: bytes) -> int:
-    return int.from_bytes(key, "big")
+    return int.from_bytes(key[-8:], "big")
 
 
-def split_by(batch: pa.RecordBatch, parts: np.ndarray, tag: str | None = None) -> Iterator[tuple[Any, ...]]:
+def key_kind(key: bytes) -> bytes:
+    return key[:-8]
+
+
+def split_by(
+    batch: pa.RecordBatch, parts: np.ndarray, tag: str | None = None, kind: bytes = b""
+) -> Iterator[tuple[Any, ...]]:
     """Split ``batch`` by partition number ``parts`` [rows]; yields ``(key, rows)``, with ``tag`` before it if given."""
     if len(parts) == 0:
         return
@@ -145,7 +154,7 @@ def split_by(batch: pa.RecordBatch, parts: np.ndarray, tag: str | None = None) -
     starts = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]])
     rows = batch.take(pa.array(order)) if len(starts) > 1 else batch
     for start, end in zip(starts, np.r_[starts[1:], len(numbers)], strict=True):
-        block = number_key(int(numbers[start])), rows.slice(start, end - start)
+        block = number_key(int(numbers[start]), kind), rows.slice(start, end - start)
         yield block if tag is None else (tag, *block)
 
 

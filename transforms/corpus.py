@@ -14,8 +14,8 @@ two workers doing the same split do no harm: both write the same bytes, the firs
 import os
 import shutil
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,21 +39,33 @@ class Block:
     Addresses number all records of a run in the order of source, file, row, part; block sizes do not reach them.
     """
 
-    number: int
     base: int
     rows: int
-    source: int  # position in the recipe's sources
+    bytes: int  # of the text
+    source: int  # position among the recipe's sources by name
     file: str  # name in the provenance
     first_row: int  # raw row of the file at which the block's split begins
     text: str  # path of the records
     signals: str  # path of the features, shingles beside it
+    unit: int = 0  # neighbouring small blocks of a source are decided together
 
-    def encode(self) -> pa.RecordBatch:
-        return pa.RecordBatch.from_pylist([self.__dict__])
 
-    @staticmethod
-    def decode(rows: pa.RecordBatch) -> "Block":
-        return Block(**rows.to_pylist()[0])
+UNIT_ROWS, UNIT_BYTES = 1 << 14, 32 << 20
+"""Blocks of a source are decided together up to this size: many small files would otherwise mean many small messages,
+and a message costs as much as a thousand rows."""
+
+
+def assign_units(blocks: Sequence[Block]) -> list[Block]:
+    """The same blocks with their units filled in, from 0, in order; a unit never spans two sources."""
+    assigned: list[Block] = []
+    unit, rows, size = -1, 0, 0
+    for block in blocks:
+        full = rows + block.rows > UNIT_ROWS or size + block.bytes > UNIT_BYTES
+        if not assigned or full or assigned[-1].source != block.source:
+            unit, rows, size = unit + 1, 0, 0
+        rows, size = rows + block.rows, size + block.bytes
+        assigned.append(replace(block, unit=unit))
+    return assigned
 
 
 def publish_folder(target: Path, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
@@ -85,14 +97,20 @@ def read_done(folder: Path) -> dict[str, Any] | None:
 
 def write_batch(path: Path, batch: pa.RecordBatch, compress: bool = True) -> None:
     """Write one block file."""
+    write_batches(path, [batch], compress)
+
+
+def write_batches(path: Path, batches: Sequence[pa.RecordBatch], compress: bool = True) -> None:
+    """Write batches of one schema as a file."""
     options = _LZ4 if compress else None
-    with replacing(path) as staging, pa.ipc.new_file(str(staging), batch.schema, options=options) as writer:
-        writer.write_batch(batch)
+    with replacing(path) as staging, pa.ipc.new_file(str(staging), batches[0].schema, options=options) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
 
 
-def read_batch(path: str) -> pa.RecordBatch:
-    """A whole block file, memory-mapped: columns that nobody touches are not read."""
-    return pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
+def read_batch(path: str, number: int = 0) -> pa.RecordBatch:
+    """A batch of a file, memory-mapped: columns that nobody touches are not read."""
+    return pa.ipc.open_file(pa.memory_map(path)).get_batch(number)
 
 
 def block_name(number: int) -> str:
@@ -123,6 +141,7 @@ def read_signatures(features: pa.RecordBatch) -> npt.NDArray[np.uint32]:
     return flat[column.offset * width : (column.offset + len(column)) * width].reshape(-1, width)
 
 
-def read_shingles(block: Block) -> Ragged:
-    column = read_batch(block.signals.replace(".features.", ".shingles."))["shingles"]
+def read_shingles(signals: str) -> Ragged:
+    """The shingle sets that lie beside a features file."""
+    column = read_batch(signals.replace(".features.", ".shingles."))["shingles"]
     return Ragged(np.asarray(column.values), np.asarray(column.offsets))

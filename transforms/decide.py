@@ -4,7 +4,7 @@ They see features and addresses; a stage that needs a block's features again map
 than sending them through a shuffle. Nothing here moves text.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,20 +15,24 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.features import FEATURES
 from transforms import components
 from transforms.blocks import Block as Keyed
-from transforms.blocks import hash_parts, key_number, number_key, split_by
+from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
+from transforms.collect import add_up, leave
 from transforms.corpus import Block, read_batch, read_shingles, read_signatures, write_batch
 from transforms.exact import CANDIDATE, find_copies
 from transforms.filters import Chosen, apply
 from transforms.keys import halves, mix, seeded
 from transforms.lsh import band_keys
 from transforms.near import band_rows, find_near, member_rows, take_ragged
+from transforms.shingles import Ragged
 from transforms.survivors import survivor_order
 from transforms.verdicts import EXACT, NEAR, NO_DROPS, VERDICT
 
 Ints = npt.NDArray[np.int64]
 HISTOGRAM_BINS = 256
+HISTOGRAM_ROWS, TALLY_ROWS = b"histogram", b"tally"  # kinds of keys out of ``Conclude``
 
 # Per source: what is still in, by the top byte of the hash that choices use.
 HISTOGRAM = pa.schema(
@@ -67,7 +71,7 @@ class Plan:
     rows: int
     parts: int
     seed: int
-    unit: str  # of the mix: rows, characters, tokens
+    mix_unit: str  # of the mix: rows, characters, tokens
 
     @property
     def rules(self) -> tuple[str, ...]:
@@ -82,25 +86,28 @@ class Plan:
     def near_rule(self) -> int:
         return len(self.filter_rules) + 1
 
-    def block(self, number: int) -> Block:
-        return Block.decode(_blocks(self.blocks_file).slice(number, 1))
+    def unit(self, number: int) -> list[Block]:
+        """The blocks of a unit."""
+        blocks, starts, _ = _units(self.blocks_file)
+        chosen = blocks.slice(starts[number], starts[number + 1] - starts[number])
+        return [Block(**row) for row in chosen.to_pylist()]
 
-    def blocks_of(self, addresses: Ints) -> Ints:
-        """Number of the block that each address lies in."""
-        return np.searchsorted(_bases(self.blocks_file), addresses, side="right") - 1
+    def units_of(self, addresses: Ints) -> Ints:
+        """Number of the unit that each address lies in."""
+        *_, bases = _units(self.blocks_file)
+        return np.searchsorted(bases, addresses, side="right") - 1
 
     def verdict_path(self, number: int) -> str:
         return str(Path(self.folder) / "verdicts" / f"{number:08d}.arrow")
 
 
 @lru_cache(maxsize=4)
-def _blocks(path: str) -> pa.RecordBatch:
-    return read_batch(path)
-
-
-@lru_cache(maxsize=4)
-def _bases(path: str) -> Ints:
-    return np.asarray(_blocks(path)["base"])
+def _units(path: str) -> tuple[pa.RecordBatch, list[int], Ints]:
+    """All blocks; position of each unit's first block, and one past the last; each unit's first address."""
+    blocks = read_batch(path)
+    unit = np.asarray(blocks["unit"])
+    starts = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1]])
+    return blocks, [*starts.tolist(), len(unit)], np.asarray(blocks["base"])[starts]
 
 
 @dataclass(frozen=True)
@@ -108,35 +115,66 @@ class _Stage:
     plan: Plan
 
     def route(self, batch: pa.RecordBatch, tag: str | None = None) -> Iterator[Any]:
-        """Rows to the blocks that their addresses lie in."""
-        return split_by(batch, self.plan.blocks_of(np.asarray(batch["address"])), tag)
+        """Rows to the units that their addresses lie in."""
+        return split_by(batch, self.plan.units_of(np.asarray(batch["address"])), tag)
 
 
-class _BlockView:
-    """A block's features with what the plan says of them."""
+class UnitView:
+    """A unit's features, one row after the other as the addresses go, with what the plan says of them."""
 
-    def __init__(self, plan: Plan, number: int):
+    def __init__(self, plan: Plan, number: int, columns: Sequence[str] = FEATURES.names):
         self.plan = plan
-        self.block = plan.block(number)
-        self.features = read_batch(self.block.signals)
-        self.addresses = self.block.base + np.arange(self.block.rows)
+        self.number = number
+        self.blocks = plan.unit(number)
+        self.base = self.blocks[0].base
+        self.source = self.blocks[0].source
+        self.rows = sum(block.rows for block in self.blocks)
+        self.features = self._column_batch(columns)
+        self.addresses = self.base + np.arange(self.rows)
+
+    def _column_batch(self, columns: Sequence[str]) -> pa.RecordBatch:
+        batches = [read_batch(block.signals).select(list(columns)) for block in self.blocks]
+        return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+
+    def signatures(self, rows: Ints) -> npt.NDArray[np.uint32]:
+        """Signatures of some rows [n, permutations]."""
+        parts = []
+        for block, mine in self.by_block(rows):
+            parts.append(read_signatures(read_batch(block.signals))[mine])
+        return np.concatenate(parts) if parts else np.empty((0, 1), np.uint32)
+
+    def shingles(self, rows: Ints) -> Ragged:
+        """Shingle sets of some rows, which must be in ascending order."""
+        parts = [take_ragged(read_shingles(block.signals), mine) for block, mine in self.by_block(rows)]
+        values = [part.values for part in parts] or [np.empty(0, np.uint32)]
+        lengths = [np.diff(part.offsets) for part in parts] or [np.empty(0, np.int64)]
+        return Ragged(np.concatenate(values), np.r_[0, np.cumsum(np.concatenate(lengths))])
+
+    def by_block(self, rows: Ints) -> Iterator[tuple[Block, Ints]]:
+        """Ascending rows of the unit as rows of its blocks; blocks without any are left out."""
+        for block in self.blocks:
+            start = block.base - self.base
+            low, high = np.searchsorted(rows, (start, start + block.rows))
+            if low < high:
+                yield block, rows[low:high] - start
 
     @cached_property
     def order(self) -> npt.NDArray[np.uint64]:
-        source = self.plan.sources[self.block.source]
+        source = self.plan.sources[self.source]
         return survivor_order(self.features, self.plan.keep, source.origin, source.priority)
 
     def weight(self) -> Ints:
-        if self.plan.unit == "rows":
-            return np.ones(self.block.rows, np.int64)
-        return np.asarray(self.features[self.plan.unit].fill_null(0)).astype(np.int64)
+        """What each row weighs in the mix's unit."""
+        if self.plan.mix_unit == "rows":
+            return np.ones(self.rows, np.int64)
+        return np.asarray(self.features[self.plan.mix_unit].fill_null(0)).astype(np.int64)
 
 
 class Survey(_Stage):
-    """Block → candidates of exact dedup (filtered rows are out), and the block's own presence downstream."""
+    """Unit → candidates of exact dedup (filtered rows are out), and the unit's own presence downstream."""
 
     def __call__(self, key: bytes, rows: pa.RecordBatch) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
-        view = _BlockView(self.plan, key_number(key))
+        view = UnitView(self.plan, key_number(key))
         yield "present", key, NO_DROPS
         if self.plan.exact is None:
             return
@@ -154,25 +192,26 @@ class Survey(_Stage):
 
 
 class FindCopies(_Stage):
-    """Part of the keys → drops, to their blocks."""
+    """Part of the keys → drops, to their units."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         return self.route(find_copies(table))
 
 
 class EmitBands(_Stage):
-    """Block and its exact drops → band keys of what is left."""
+    """Unit and its exact drops → band keys of what is left."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        view = _BlockView(self.plan, key_number(key))
+        view = UnitView(self.plan, key_number(key))
         rule, *_ = apply(view.features, self.plan.filters)
         alive = rule < 0
-        alive[np.asarray(table["address"]) - view.block.base] = False
-        signatures = read_signatures(view.features)
-        # No shingles, no candidates: a text shorter than a shingle is compared whole, by exact dedup.
-        alive &= (signatures[:, :2] != np.uint32(0xFFFFFFFF)).any(axis=1)
+        alive[np.asarray(table["address"]) - view.base] = False
         chosen = np.flatnonzero(alive)
-        keys = band_keys(signatures[chosen], self.plan.bands, self.plan.rows)
+        signatures = view.signatures(chosen)
+        # No shingles, no candidates: a text shorter than a shingle is compared whole, by exact dedup.
+        compared = (signatures[:, :2] != np.uint32(0xFFFFFFFF)).any(axis=1)
+        chosen = chosen[compared]
+        keys = band_keys(signatures[compared], self.plan.bands, self.plan.rows)
         batch = band_rows(keys, view.addresses[chosen])
         return split_by(batch, hash_parts(keys.reshape(-1), self.plan.parts))
 
@@ -187,7 +226,7 @@ class LinkBuckets(_Stage):
 
 
 class MergeStars(_Stage):
-    """All stars → one root per grouped record, to the records' blocks."""
+    """All stars → one root per grouped record, to the records' units."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         members, roots = components.contract(np.asarray(table["member"]), np.asarray(table["root"]))
@@ -220,7 +259,7 @@ class Star(_Stage):
 
 
 class FinishStars(_Stage):
-    """Stars by member after the last round → checked labels, to the records' blocks."""
+    """Stars by member after the last round → checked labels, to the records' units."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         member, root = np.asarray(table["member"]), np.asarray(table["root"])
@@ -239,37 +278,36 @@ def _labels(members: Ints, roots: Ints, own: Ints | None = None) -> pa.RecordBat
 
 
 class GatherMembers(_Stage):
-    """Block and the labels of its grouped records → those records with their shingles, to their groups."""
+    """Unit and the labels of its grouped records → those records with their shingles, to their groups."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        view = _BlockView(self.plan, key_number(key))
-        addresses, roots = np.asarray(table["address"]), np.asarray(table["root"])
-        rows = addresses - view.block.base
-        members = member_rows(
-            roots, view.order[rows], view.features["id"].take(pa.array(rows)), addresses,
-            take_ragged(read_shingles(view.block), rows),
-        )  # fmt: skip
+        view = UnitView(self.plan, key_number(key))
+        ascending = np.argsort(np.asarray(table["address"]))
+        addresses, roots = np.asarray(table["address"])[ascending], np.asarray(table["root"])[ascending]
+        rows = addresses - view.base
+        ids = view.features["id"].take(pa.array(rows))
+        members = member_rows(roots, view.order[rows], ids, addresses, view.shingles(rows))
         return split_by(members, hash_parts(mix(roots.astype(np.uint64)), self.plan.parts))
 
 
 class FindNear(_Stage):
-    """Part of the groups → drops, to their blocks."""
+    """Part of the groups → drops, to their units."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         return self.route(find_near(table, self.plan.similarity))
 
 
 class Conclude(_Stage):
-    """Block and all its drops → its verdicts on disk; histograms and tallies, by source, to be added up."""
+    """Unit and all its drops → its verdicts on disk; histograms and tallies, by source, to be added up."""
 
-    def __call__(self, key: bytes, table: pa.Table) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
-        plan, view = self.plan, _BlockView(self.plan, key_number(key))
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        plan, view = self.plan, UnitView(self.plan, key_number(key))
         rule, _, value, threshold = apply(view.features, plan.filters)
-        representative = np.zeros((view.block.rows, 16), np.uint8)
-        named = np.zeros(view.block.rows, bool)
+        representative = np.zeros((view.rows, 16), np.uint8)
+        named = np.zeros(view.rows, bool)
         for stage, number, limit in ((EXACT, plan.exact_rule, 1.0), (NEAR, plan.near_rule, plan.similarity)):
             found = table.filter(pc.equal(table["stage"], stage)).combine_chunks()
-            rows = np.asarray(found["address"]) - view.block.base
+            rows = np.asarray(found["address"]) - view.base
             rule[rows], value[rows], threshold[rows], named[rows] = number, np.asarray(found["value"]), limit, True
             for ids in found["representative"].chunks:
                 flat = np.frombuffer(ids.buffers()[1], np.uint8).reshape(-1, 16)
@@ -282,10 +320,20 @@ class Conclude(_Stage):
             _masked_ids(representative, named),
             pa.array(choose),
         ]
-        write_batch(Path(plan.verdict_path(view.block.number)), pa.RecordBatch.from_arrays(columns, schema=VERDICT))
-        source = number_key(view.block.source)
-        yield "histogram", source, _histogram(view, rule, choose)
-        yield "tally", source, _tally(view, rule)
+        write_batch(Path(plan.verdict_path(view.number)), pa.RecordBatch.from_arrays(columns, schema=VERDICT))
+        yield number_key(view.source, HISTOGRAM_ROWS), _histogram(view, rule, choose)
+        yield number_key(view.source, TALLY_ROWS), _tally(view, rule)
+
+
+class AddUp(_Stage):
+    """A source's histograms or tallies → their sum, left for the command."""
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        if key_kind(key) == HISTOGRAM_ROWS:
+            leave(self.plan.folder, "histogram", key, add_up(table, ("source", "bin")))
+        else:
+            leave(self.plan.folder, "tally", key, add_up(table, ("source", "rule")))
+        return iter(())
 
 
 def _masked_ids(ids: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> pa.Array:
@@ -293,18 +341,18 @@ def _masked_ids(ids: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> pa.
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [mask, pa.py_buffer(ids)])
 
 
-def _histogram(view: _BlockView, rule: npt.NDArray[np.int32], choose: npt.NDArray[np.uint64]) -> pa.RecordBatch:
+def _histogram(view: UnitView, rule: npt.NDArray[np.int32], choose: npt.NDArray[np.uint64]) -> pa.RecordBatch:
     bins = (choose[rule < 0] >> np.uint64(56)).astype(np.int64)
-    columns: list[Any] = [np.full(HISTOGRAM_BINS, view.block.source, np.int32), np.arange(HISTOGRAM_BINS, dtype=np.int32)]
-    for values in (np.ones(view.block.rows), view.weight(), np.asarray(view.features["bytes"])):
+    columns: list[Any] = [np.full(HISTOGRAM_BINS, view.source, np.int32), np.arange(HISTOGRAM_BINS, dtype=np.int32)]
+    for values in (np.ones(view.rows), view.weight(), np.asarray(view.features["bytes"])):
         # float64 sums of whole numbers are exact below 2^53
         columns.append(np.bincount(bins, values[rule < 0], HISTOGRAM_BINS).astype(np.int64))
     return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=HISTOGRAM)
 
 
-def _tally(view: _BlockView, rule: npt.NDArray[np.int32]) -> pa.RecordBatch:
+def _tally(view: UnitView, rule: npt.NDArray[np.int32]) -> pa.RecordBatch:
     numbers, of = np.unique(rule, return_inverse=True)
-    columns: list[Any] = [np.full(len(numbers), view.block.source, np.int32), numbers]
+    columns: list[Any] = [np.full(len(numbers), view.source, np.int32), numbers]
     for name in TALLY.names[2:]:
         values = np.ones(len(rule)) if name == "rows" else np.asarray(view.features[name].fill_null(0))
         columns.append(np.bincount(of, values, len(numbers)).astype(np.int64))

@@ -99,14 +99,14 @@ def _read_split(
 ) -> dict[str, Any]:
     stats = ReadStats()
     bad: list[Converted] = []
-    blocks: list[int] = []
+    blocks: list[dict[str, int]] = []
     try:
         for good in _blocks(convert(read_rows(work.split, work.options), work.options, stats), bad, work.block_bytes):
             conversations = [one.conversation for one in good if one.conversation is not None]
             batch = assemble(conversations, [one.index for one in good], [one.part for one in good])
             write_batch(text / block_name(len(blocks)), batch)
             write_signals(signals, len(blocks), compute(batch, conversations, settings, tokenizer))
-            blocks.append(len(good))
+            blocks.append({"rows": len(good), "bytes": batch.nbytes})
     except OSError as error:
         raise GristmillError(f"{work.split.file.name}: {error}; the file changed or its store failed") from None
     quarantine = {
@@ -119,7 +119,7 @@ def _read_split(
     write_batch(text / "quarantine.arrow", pa.RecordBatch.from_arrays(list(quarantine.values()), schema=QUARANTINE))
     return {
         "rows": stats.rows,
-        "records": sum(blocks),
+        "records": sum(block["rows"] for block in blocks),
         "quarantined": len(bad),
         "consumed": stats.consumed,
         "repaired": dict(stats.repaired),

@@ -3,7 +3,7 @@
 cut (which record of the last bin is the last one) → select (kept rows to shards, every row to the ledger) → write.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,15 +14,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.ledger import DROPPED, KEPT, LEDGER
-from schemas.record import CORPUS, RELEASE
+from schemas.record import CORPUS, MEASURED, RECORD
 from transforms import mix, shards
 from transforms.blocks import Block as Keyed
-from transforms.blocks import hash_parts, key_number, number_key, split_by
-from transforms.corpus import Block, read_batch
-from transforms.decide import Plan
+from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
+from transforms.collect import add_up, leave
+from transforms.corpus import Block, read_batch, write_batches
+from transforms.decide import Plan, UnitView
 from transforms.keys import U64, halves, hex_ids, seeded
 
 Ints = npt.NDArray[np.int64]
+
+SHARD_ROWS, LEDGER_PART, SELECTED_ROWS = b"shard", b"ledger", b"selected"
+"""Kinds of keys out of ``Select``: one shuffle carries them all."""
+
+# Where a part of a shard lies.
+PIECE = pa.schema([("path", pa.string()), ("place", pa.int64())])
 
 LEDGER_ROWS = 1 << 18
 """Records per ledger file; a fixed number, so that the files do not depend on how the work was divided."""
@@ -59,34 +66,40 @@ class ReleasePlan:
     row_group_bytes: int
     staging: str
 
+    def spill_path(self, unit: int) -> str:
+        return str(Path(self.decide.folder) / "text" / f"{unit:08d}.arrow")
+
+    def partition_name(self, number: int) -> str:
+        """``<split>-<partition of the split>`` for a partition counted over all splits."""
+        for split, partitions in zip(self.splits, self.partitions, strict=True):
+            if number < partitions:
+                return f"{split}-{number:05d}"
+            number -= partitions
+        raise ValueError(f"partition {number} is beyond the last")
+
     def split_of(self, ids: tuple[U64, U64]) -> Ints:
         """Number of the split of each id [n]; by id, so that equal content is never on both sides."""
         place = np.searchsorted(np.array(self.split_bounds, np.uint64), seeded(ids, self.decide.seed, "split"), side="right")
         return np.where(place < len(self.split_bounds), place + 1, 0)
 
-    def weights(self, features: pa.RecordBatch) -> Ints:
-        if self.decide.unit == "rows":
-            return np.ones(features.num_rows, np.int64)
-        return np.asarray(features[self.decide.unit].fill_null(0)).astype(np.int64)
-
 
 @dataclass(frozen=True)
 class EmitCut:
-    """Block → its rows in the bin where its source's target falls, to that source."""
+    """Unit → its rows in the bin where its source's target falls, to that source."""
 
     plan: ReleasePlan
 
     def __call__(self, key: bytes, rows: pa.RecordBatch) -> Iterator[Keyed]:
-        block = self.plan.decide.block(key_number(key))
-        quota = self.plan.quotas[block.source] if self.plan.quotas else mix.Quota(1, -1, 0)
+        assert self.plan.quotas is not None
+        view = UnitView(self.plan.decide, key_number(key))
+        quota = self.plan.quotas[view.source]
         if quota.rest <= 0:
             return
-        verdicts = read_batch(self.plan.decide.verdict_path(block.number))
+        verdicts = read_batch(self.plan.decide.verdict_path(view.number))
         choose = np.asarray(verdicts["choose"])
         hit = np.flatnonzero((np.asarray(verdicts["rule"]) < 0) & ((choose >> np.uint64(56)) == quota.bin))
-        weights = self.plan.weights(read_batch(block.signals))
-        columns = [pa.array(choose[hit]), pa.array(block.base + hit), pa.array(weights[hit])]
-        yield number_key(block.source), pa.RecordBatch.from_arrays(columns, schema=mix.CUT_ROW)
+        columns = [pa.array(choose[hit]), pa.array(view.addresses[hit]), pa.array(view.weight()[hit])]
+        yield number_key(view.source), pa.RecordBatch.from_arrays(columns, schema=mix.CUT_ROW)
 
 
 @dataclass(frozen=True)
@@ -105,58 +118,71 @@ class FindCut:
 
 @dataclass(frozen=True)
 class Select:
-    """Block → its kept rows with their text to shards, its ledger rows, and its share of the statistics."""
+    """Unit → its kept rows with their text, its ledger rows, and its share of the statistics.
+
+    Text does not go through the shuffle: the unit's rows lie in a file of the run's folder, a batch per shard, and a
+    shard is told which batches are its own. The local runner keeps all that it shuffles in memory and passes it
+    through one process; a file is written and read once, by whoever needs it.
+    """
 
     plan: ReleasePlan
 
     def __call__(
-        self, key: bytes, rows: pa.RecordBatch, cuts: list[Keyed]
-    ) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
+        self, key: bytes, rows: pa.RecordBatch, cuts: Sequence[Keyed] = ()
+    ) -> Iterator[Keyed]:
         plan = self.plan
-        block = plan.decide.block(key_number(key))
-        verdicts, features = read_batch(plan.decide.verdict_path(block.number)), read_batch(block.signals)
-        left = np.asarray(verdicts["rule"]) < 0
-        taken = left.astype(np.int32)
+        view = UnitView(plan.decide, key_number(key))
+        verdicts = read_batch(plan.decide.verdict_path(view.number))
+        taken = (np.asarray(verdicts["rule"]) < 0).astype(np.int32)
         if plan.quotas is not None:
             found = {row["source"]: (row["choose"], row["address"]) for _, cut in cuts for row in cut.to_pylist()}
-            addresses = block.base + np.arange(block.rows)
             choose = np.asarray(verdicts["choose"])
-            taken *= mix.copies(plan.quotas[block.source], found.get(block.source), choose, addresses)
-        ids = halves(features["id"])
+            taken *= mix.copies(plan.quotas[view.source], found.get(view.source), choose, view.addresses)
+        ids = halves(view.features["id"])
         split = plan.split_of(ids)
         if taken.any():
-            yield from self._records(block, features, taken, split, ids)
-        yield from self._ledger(block, features, verdicts, taken, split)
-        yield "selected", number_key(block.source), _selected(block, features, taken, split)
+            yield from self._records(view, taken, split, seeded(ids, plan.decide.seed, "order"))
+        yield from self._ledger(view, verdicts, taken, split)
+        yield number_key(view.source, SELECTED_ROWS), _selected(view, taken, split)
 
     def _records(
-        self, block: Block, features: pa.RecordBatch, taken: npt.NDArray[np.int32], split: Ints, ids: tuple[U64, U64]
-    ) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
-        plan = self.plan
-        source = np.flatnonzero(taken)
-        text = read_batch(block.text).take(pa.array(source))
-        rows = np.repeat(np.arange(len(source)), taken[source])
-        copy = np.arange(len(rows)) - np.repeat(np.cumsum(taken[source]) - taken[source], taken[source])
-        of = source[rows]
+        self, view: UnitView, taken: npt.NDArray[np.int32], split: Ints, order: U64
+    ) -> Iterator[Keyed]:
+        plan, facts = self.plan, self.plan.sources[view.source]
+        kept = np.flatnonzero(taken)
+        records = pa.concat_batches(
+            [
+                released(block, facts, read_batch(block.text).take(pa.array(rows)))
+                for block, rows in view.by_block(kept)
+            ]
+        )
+        measured = view.features.take(pa.array(kept))
+        copy = np.zeros(len(kept), np.int32)
+        of = kept
+        if (taken > 1).any():
+            rows = np.repeat(np.arange(len(kept)), taken[kept])
+            copy = (np.arange(len(rows)) - np.repeat(np.cumsum(taken[kept]) - taken[kept], taken[kept])).astype(np.int32)
+            records, measured, of = records.take(pa.array(rows)), measured.take(pa.array(rows)), kept[rows]
         # Copies of a record are spread evenly round the order, so that none follows another.
-        step = np.uint64(2**64 - 1) // np.maximum(taken[of], 1).astype(np.uint64)
-        order = seeded(ids, plan.decide.seed, "order")[of] + copy.astype(np.uint64) * step
-        records = _released(block, plan.sources[block.source], text, features.take(pa.array(source)))
-        if len(rows) != len(source):
-            records = records.take(pa.array(rows))
-        records = records.set_column(records.schema.get_field_index("copy"), "copy", pa.array(copy.astype(np.int32)))
-        records = records.append_column(shards.ORDER, pa.array(order))
-        partition = np.zeros(len(rows), np.int64)
+        step = np.uint64(2**64 - 1) // taken[of].astype(np.uint64)
+        place = order[of] + copy.astype(np.uint64) * step
+        columns = [*records.columns, *(measured[field.name] for field in MEASURED[:-1]), pa.array(copy), pa.array(place)]
+        names = [*RECORD.names, *(field.name for field in MEASURED), shards.ORDER]
+        partition = np.zeros(len(of), np.int64)
         first = 0
         for number, partitions in enumerate(plan.partitions):
             mine = split[of] == number
-            partition[mine] = first + hash_parts(order[mine], partitions).astype(np.int64)
+            partition[mine] = first + hash_parts(place[mine], partitions).astype(np.int64)
             first += partitions
-        yield from split_by(records, partition, "shards")
+        path = plan.spill_path(view.number)
+        parts = list(split_by(pa.RecordBatch.from_arrays(columns, names), partition))
+        write_batches(Path(path), [rows for _, rows in parts])
+        for place, (key, _) in enumerate(parts):
+            yield SHARD_ROWS + key, pa.RecordBatch.from_arrays([pa.array([path]), pa.array([place])], schema=PIECE)
 
     def _ledger(
-        self, block: Block, features: pa.RecordBatch, verdicts: pa.RecordBatch, taken: npt.NDArray[np.int32], split: Ints
-    ) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
+        self, view: UnitView, verdicts: pa.RecordBatch, taken: npt.NDArray[np.int32], split: Ints
+    ) -> Iterator[Keyed]:
         rules = self.plan.decide.rules
         rule = np.asarray(verdicts["rule"]).astype(np.int64)
         # One more rule: still in after all decisions, but not chosen by the mix.
@@ -166,12 +192,16 @@ class Select:
         stages = pa.array([*(stage_of(name) for name in rules), "mix", "release"])
         place = pa.array(np.where(kept, len(rules) + 1, rule))
         split_names = pa.array(self.plan.splits).take(pa.array(split))
+        sizes = [block.rows for block in view.blocks]
+        first_rows = np.repeat([block.first_row for block in view.blocks], sizes)
         columns = {
-            "source": _constant(self.plan.sources[block.source].name, block.rows),
-            "file": _constant(block.file, block.rows),
-            "index": pa.array(np.asarray(features["index"]) + block.first_row),
-            "part": features["part"],
-            "id": hex_ids(features["id"]),
+            "source": _constant(self.plan.sources[view.source].name, view.rows),
+            "file": pa.array([block.file for block in view.blocks]).take(
+                pa.array(np.repeat(np.arange(len(sizes)), sizes))
+            ),
+            "index": pa.array(np.asarray(view.features["index"]) + first_rows),
+            "part": view.features["part"],
+            "id": hex_ids(view.features["id"]),
             "verdict": pa.array([DROPPED, KEPT]).take(pa.array(kept.astype(np.int8))),
             "stage": stages.take(place),
             "rule": names.take(place),
@@ -182,9 +212,8 @@ class Select:
             "split": pc.if_else(pa.array(kept), split_names, None),
         }
         ledger = pa.RecordBatch.from_arrays([columns[field.name] for field in LEDGER], schema=LEDGER)
-        addresses = block.base + np.arange(block.rows)
-        ledger = ledger.append_column(shards.ORDER, pa.array(addresses.astype(np.uint64)))
-        yield from split_by(ledger, addresses // LEDGER_ROWS, "ledger")
+        ledger = ledger.append_column(shards.ORDER, pa.array(view.addresses.astype(np.uint64)))
+        yield from split_by(ledger, view.addresses // LEDGER_ROWS, kind=LEDGER_PART)
 
 
 def stage_of(rule: str) -> str:
@@ -193,66 +222,58 @@ def stage_of(rule: str) -> str:
     return {"exact": "exact_dedup", "near": "near_dedup"}.get(head, "filter")
 
 
-def _released(block: Block, facts: SourceFacts, text: pa.RecordBatch, features: pa.RecordBatch) -> pa.RecordBatch:
-    """Corpus rows → RELEASE rows: what the recipe knows fills what the row does not say."""
+def released(block: Block, facts: SourceFacts, text: pa.RecordBatch) -> pa.RecordBatch:
+    """Corpus rows → RECORD rows: what the recipe knows fills what the row does not say."""
     rows = text.num_rows
     index = pa.array(np.asarray(text["index"]) + block.first_row)
     provenance = pa.StructArray.from_arrays(
-        [_constant(block.file, rows), index, text["part"]], fields=list(RELEASE.field("provenance").type)
+        [_constant(block.file, rows), index, text["part"]], fields=list(RECORD.field("provenance").type)
     )
-    columns: dict[str, Any] = {name: text[name] for name in CORPUS.names if name in RELEASE.names}
+    columns: dict[str, Any] = {name: text[name] for name in CORPUS.names if name in RECORD.names}
     for name in ("origin", "license", "generator", "language", "task"):
         default = getattr(facts, name)
         columns[name] = text[name] if default is None else text[name].fill_null(default)
     columns |= {"id": hex_ids(text["id"]), "source": _constant(facts.name, rows), "provenance": provenance}
-    columns |= {name: features[name] for name in ("characters", "words", "turns", "tokens", "answer_tokens")}
-    columns["copy"] = pa.array(np.zeros(rows, np.int32))
-    return pa.RecordBatch.from_arrays([columns[field.name] for field in RELEASE], schema=RELEASE)
+    return pa.RecordBatch.from_arrays([columns[field.name] for field in RECORD], schema=RECORD)
 
 
 def _constant(value: str, rows: int) -> pa.Array:
     return pa.repeat(pa.scalar(value, pa.string()), rows)
 
 
-def _selected(block: Block, features: pa.RecordBatch, taken: npt.NDArray[np.int32], split: Ints) -> pa.RecordBatch:
+def _selected(view: UnitView, taken: npt.NDArray[np.int32], split: Ints) -> pa.RecordBatch:
+    """Sizes of what is taken, by split [SELECTED]."""
     numbers = np.unique(split[taken > 0])
-    columns: dict[str, Any] = {"source": np.full(len(numbers), block.source), "split": numbers}
+    columns: dict[str, Any] = {"source": np.full(len(numbers), view.source), "split": numbers}
     for name in SELECTED.names[2:]:
         if name == "rows":
             values = taken
         elif name == "unique":
             values = (taken > 0).astype(np.int32)
         else:
-            values = np.asarray(features[name].fill_null(0)).astype(np.int64) * taken
+            values = np.asarray(view.features[name].fill_null(0)).astype(np.int64) * taken
         columns[name] = [int(values[(split == number) & (taken > 0)].sum()) for number in numbers]
     return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in SELECTED], schema=SELECTED)
 
 
 @dataclass(frozen=True)
-class WriteShard:
-    """Part of a split's order → its shard files under temporary names, and what is known of them."""
+class Write:
+    """All rows of a shard, a ledger file or a source's statistics → the file; what is known of it for the command."""
 
     plan: ReleasePlan
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        number, split = key_number(key), 0
-        while number >= self.plan.partitions[split]:
-            number -= self.plan.partitions[split]
-            split += 1
-        folder = Path(self.plan.staging) / "data"
-        for info in shards.write_shard(
-            table, folder, f"{self.plan.splits[split]}-{number:05d}", self.plan.shard_bytes, self.plan.row_group_bytes
-        ):
-            yield key, info
-
-
-@dataclass(frozen=True)
-class WriteLedger:
-    """Part of the addresses → its ledger file."""
-
-    plan: ReleasePlan
-
-    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        yield key, shards.write_ledger(table, Path(self.plan.staging) / "ledger" / f"records-{key_number(key):05d}.parquet")
-
-
+        kind, number, folder = key_kind(key), key_number(key), self.plan.decide.folder
+        staging = Path(self.plan.staging)
+        if kind == SELECTED_ROWS:
+            leave(folder, "selected", key, add_up(table, ("source", "split")))
+        elif kind == LEDGER_PART:
+            file = staging / "ledger" / f"records-{number:05d}.parquet"
+            leave(folder, "ledger", key, shards.write_ledger(table, file))
+        else:
+            pieces = sorted(zip(table["path"].to_pylist(), table["place"].to_pylist(), strict=True))
+            rows = pa.Table.from_batches([read_batch(path, place) for path, place in pieces])
+            stem = staging / "data" / self.plan.partition_name(number)
+            files = shards.write_shard(rows, stem, self.plan.shard_bytes, self.plan.row_group_bytes)
+            leave(folder, "shard", key, pa.concat_batches(list(files)))
+        return iter(())

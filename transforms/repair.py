@@ -1,5 +1,4 @@
-"""Repair of text on its way in: what every string of a conversation goes through, and a count of what was
-changed.
+"""Repair of text on its way in: every string of a conversation goes through it, and changes are counted.
 
 In this order: lone surrogates, ``ftfy`` (only where a recipe asks), NFC, line ends, control characters.
 Everything else stays as it is; U+0085 and U+2028 are characters of the text, not line ends.

@@ -26,9 +26,7 @@ _DICTIONARY = ["source", "origin", "generator", "license", "language", "task", "
 _LEDGER_DICTIONARY = ["source", "file", "verdict", "stage", "rule", "split"]
 
 
-def write_shard(
-    table: pa.Table, folder: Path, stem: str, shard_bytes: int, row_group_bytes: int
-) -> Iterator[pa.RecordBatch]:
+def write_shard(table: pa.Table, stem: Path, shard_bytes: int, row_group_bytes: int) -> Iterator[pa.RecordBatch]:
     """Sort ``table`` (RELEASE and ORDER columns) and write it as ``<stem>-<k>.parquet``, several where it is too large.
 
     Yields a FILE row per file. Ties in the order go to id and copy, which no two rows share unless they are equal.
@@ -46,7 +44,7 @@ def write_shard(
     for part in range(files):
         rows = table.slice(bounds[part], bounds[part + 1] - bounds[part])
         if rows.num_rows:
-            yield _write(rows, folder / f"{stem}-{part:03d}.parquet", row_group_bytes)
+            yield _write(rows, stem.with_name(f"{stem.name}-{part:03d}.parquet"), row_group_bytes)
 
 
 def _write(rows: pa.Table, path: Path, row_group_bytes: int) -> pa.RecordBatch:

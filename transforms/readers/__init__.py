@@ -1,5 +1,4 @@
-"""Readers: from files to conversations. A file is listed, sniffed, split, read as rows, and its rows are
-converted.
+"""Readers, from files to conversations: list, sniff, split, read rows, convert rows.
 
 Each shape (one way to write a conversation down) has a file of its own here; registry.py lists them.
 """

@@ -1,5 +1,4 @@
-"""Alpaca: ``instruction`` and one answer column, with ``input``/``context``, ``history`` and ``system`` where
-present."""
+"""Alpaca: ``instruction`` and an answer, with ``input`` or ``context``, ``history``, ``system`` where present."""
 
 from typing import Any
 
@@ -57,8 +56,7 @@ def question_of(row: RawRow) -> str:
 
 
 def answer_of(row: RawRow) -> tuple[frozenset[str], str]:
-    """The columns that held the answer, and the answer. Two columns may hold it if they agree or one is
-    empty."""
+    """The answer and its columns; two columns may hold it if they agree or one is empty."""
     found = [name for name in ANSWERS if name in row]
     if len(found) == 1:
         return _ONE[found[0]], need_text(row, found[0])

@@ -1,5 +1,4 @@
-"""Parquet and Arrow files to rows, and their rows' JSON text for quarantine (the files hold no text of a
-row)."""
+"""Parquet and Arrow files to rows."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,13 +12,13 @@ from transforms.readers.opening import open_raw
 from transforms.readers.source import FileInfo, Row
 
 _BATCH_ROWS = 1024
-# pyarrow tells of broken files through these; OSError covers truncated pages and bad compression.
+_MAX_EMPTY = 100_000
+# pyarrow tells of broken files through these; an OSError without a number is about the file's content.
 _BROKEN = (pa.ArrowException, OSError, ValueError, KeyError, TypeError, MemoryError, OverflowError)
 
 
 def row_groups(file: FileInfo) -> list[int]:
-    """Uncompressed bytes of each row group of a Parquet file; raises GristmillError when its footer cannot be
-    read."""
+    """Uncompressed bytes of each row group; raises GristmillError when the footer cannot be read."""
     try:
         with open_raw(file) as stream:
             metadata = pq.ParquetFile(stream).metadata
@@ -27,6 +26,8 @@ def row_groups(file: FileInfo) -> list[int]:
     except GristmillError:
         raise
     except _BROKEN as error:
+        if _is_device_error(error):
+            raise
         raise GristmillError(
             f"{file.name} begins like a Parquet file but cannot be read ({_short(error)}); fetch it again"
         ) from None
@@ -48,6 +49,8 @@ def parquet_rows(file: FileInfo, start: int, end: int) -> Iterator[Row]:
     except GristmillError:
         raise
     except _BROKEN as error:
+        if _is_device_error(error):
+            raise
         yield index, b"", Unreadable(f"the rest of this part of the file cannot be read: {_short(error)}")
 
 
@@ -57,6 +60,7 @@ def arrow_rows(file: FileInfo, stream_format: bool) -> Iterator[Row]:
     try:
         with open_raw(file) as stream:
             for batch in _batches(stream, stream_format):
+                _refuse_empty(batch)
                 for offset in range(0, batch.num_rows, _BATCH_ROWS):
                     for row in _values(batch.slice(offset, _BATCH_ROWS)):
                         yield index, None, row
@@ -64,6 +68,8 @@ def arrow_rows(file: FileInfo, stream_format: bool) -> Iterator[Row]:
     except GristmillError:
         raise
     except _BROKEN as error:
+        if _is_device_error(error):
+            raise
         yield index, b"", Unreadable(f"the rest of the file cannot be read: {_short(error)}")
 
 
@@ -76,11 +82,20 @@ def _batches(stream: Any, stream_format: bool) -> Iterator[pa.RecordBatch]:
         yield reader.get_batch(number)
 
 
+def _refuse_empty(batch: pa.RecordBatch) -> None:
+    """A few bytes can claim a quadrillion rows of nothing; raises ArrowInvalid then, and for buffers cut short."""
+    batch.validate()
+    if batch.num_rows > _MAX_EMPTY and not batch.nbytes:
+        raise pa.ArrowInvalid(f"{batch.num_rows} rows without any data")
+
+
 def _values(batch: pa.RecordBatch) -> Iterator[Any]:
-    """Rows of a batch; where one holds what Python cannot (invalid UTF-8, a date out of range), only that one
-    is lost."""
-    batch.validate(full=False)  # offsets of a hostile file may point anywhere
+    """Rows of a batch. Where one holds what Python cannot (invalid UTF-8, a date out of range) only that one is lost.
+
+    Validated in full first: offsets of a hostile file point anywhere, and pyarrow would follow them.
+    """
     try:
+        batch.validate(full=True)
         rows = batch.to_pylist()
     except _BROKEN:
         rows = [_value(batch.slice(number, 1)) for number in range(batch.num_rows)]
@@ -89,9 +104,15 @@ def _values(batch: pa.RecordBatch) -> Iterator[Any]:
 
 def _value(single: pa.RecordBatch) -> Any:
     try:
+        single.validate(full=True)
         return single.to_pylist()[0]
     except _BROKEN as error:
         return Unreadable(f"a row that cannot be read: {_short(error)}")
+
+
+def _is_device_error(error: BaseException) -> bool:
+    """Whether the disk or the network failed, not the data: then the run must stop, not lose rows."""
+    return isinstance(error, OSError) and error.errno is not None
 
 
 def _short(error: BaseException) -> str:

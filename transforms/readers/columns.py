@@ -29,8 +29,7 @@ _MEANT |= {
 
 
 def mapped_shape(options: SourceOptions) -> Shape:
-    """The shape that a mapping writes; raises GristmillError for an unknown target or one that cannot be
-    read."""
+    """The shape that a mapping writes; raises GristmillError when it writes none or a target is unknown."""
     targets = [target for target, _ in options.columns or ()]
     for target in targets:
         if target not in TARGETS:

@@ -1,5 +1,4 @@
-"""Rows to conversations, with every row accounted for: it gave records, or is quarantined, or was
-consumed."""
+"""Rows to conversations. Every row is accounted for: it gave records, is quarantined, or was consumed."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -111,7 +110,8 @@ def _whole_file(
     given: dict[int, Conversation] = {}
     for index, conversation in records:
         try:
-            given[index] = finish(conversation, raws[index], rows[index])
+            # No raw bytes: those of one row say nothing about the texts of the others on its path.
+            given[index] = finish(conversation, None, rows[index])
         except Unreadable as error:
             reasons[index] = str(error)
     for index, row in waiting:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from schemas.errors import Unreadable
+from transforms.readers.json_text import NOT_UTF8
 from transforms.readers.lines import lines
 from transforms.readers.opening import BrokenStream
 from transforms.readers.source import MAX_ROW_BYTES, Loose, Row
@@ -51,8 +52,7 @@ csv.field_size_limit(MAX_ROW_BYTES)
 
 
 def line_rows(chunks: Iterable[bytes], columns: tuple[str, ...], has_header: bool) -> Iterator[Row]:
-    """Rows of a plain TSV; ``has_header``: the first line names the columns (the first line of the file, not
-    of a split)."""
+    """Rows of a plain TSV; ``has_header``: the first of these lines names the columns."""
     index = 0
     for line in lines(chunks):
         if isinstance(line, tuple):
@@ -69,7 +69,7 @@ def _line_row(raw: bytes, columns: tuple[str, ...]) -> Loose | Unreadable:
     try:
         text = raw.decode()
     except UnicodeDecodeError as error:
-        return Unreadable(f"not valid UTF-8 at byte {error.start}")
+        return Unreadable(NOT_UTF8.format(error.start))
     if "\\n" in text:
         text = text.replace("\\n", "\n")
     cells = text.removesuffix("\r").split("\t")
@@ -79,8 +79,7 @@ def _line_row(raw: bytes, columns: tuple[str, ...]) -> Loose | Unreadable:
 
 
 def quoted_rows(chunks: Iterable[bytes], columns: tuple[str, ...], delimiter: str) -> Iterator[Row]:
-    """Rows of a quoted file; without ``columns`` the first row names them. Raw bytes are the row's own
-    lines."""
+    """Rows of a quoted file, with their own lines as raw bytes; without ``columns`` the first row names them."""
     kept: list[bytes] = []
     reader = csv.reader(_texts(lines_for_csv(chunks), kept), delimiter=delimiter)
     index = 0

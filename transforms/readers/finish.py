@@ -1,5 +1,4 @@
-"""The last step of every reader, in one place so that no shape can forget it: checks, repair,
-placeholders."""
+"""The last step of every reader: checks, repair, placeholders. In one place, so no shape can forget it."""
 
 from typing import Any
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from schemas.errors import GristmillError, Unreadable
+from schemas.errors import GristmillError
 from transforms.readers.source import FileInfo, Row
 
 PREFIX = "hub:"
@@ -24,18 +24,18 @@ def hub_file(path: str) -> FileInfo:
 
 
 def hub_rows(file: FileInfo) -> Iterator[Row]:
-    rows = iter(_open(file))
+    """Rows of the data set; an error on the way stops the run, since it may be the network's."""
     index = 0
-    while True:
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except Exception as error:  # whatever a builder, a file format or the network raises
-            yield index, b"", Unreadable(f"the rest of the data set cannot be read: {_short(error)}")
-            return
-        yield index, None, row
-        index += 1
+    try:
+        for row in _open(file):
+            yield index, None, row
+            index += 1
+    except GristmillError:
+        raise
+    except Exception as error:  # whatever a builder, a file format or the network raises
+        raise GristmillError(
+            f"{file.path} broke off after {index} rows ({_short(error)}); try again"
+        ) from None
 
 
 def _open(file: FileInfo) -> Any:

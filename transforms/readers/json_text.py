@@ -14,10 +14,13 @@ MAX_DEPTH = (
     64  # Of values kept in ``extra``; deeper nesting is no data, and writing it would exhaust the stack.
 )
 
+NOT_UTF8 = "not valid UTF-8 at byte {}; if the file has another encoding, name it in the recipe"
+
 
 def parse_json(raw: bytes) -> Any:
-    """The value in ``raw``. What orjson refuses (lone surrogates, NaN, control characters) is read by the
-    standard library.
+    """The value in ``raw``.
+
+    Lone surrogates, NaN and bare control characters, which orjson refuses, are read by the standard library.
 
     Raises:
       Unreadable: not JSON; the reason tells where.
@@ -29,7 +32,7 @@ def parse_json(raw: bytes) -> Any:
     try:
         return json.loads(raw.decode("utf-8", "surrogatepass"), strict=False)
     except UnicodeDecodeError as error:
-        raise Unreadable(f"not valid UTF-8 at byte {error.start}") from None
+        raise Unreadable(NOT_UTF8.format(error.start)) from None
     except RecursionError:
         raise Unreadable("JSON nested too deep") from None
     except ValueError as error:
@@ -76,8 +79,7 @@ def raw_bytes(value: Any) -> bytes:
 
 
 def jsonable(value: Any, depth: int = 0) -> Any:
-    """``value`` with only what JSON holds: big integers, dates and decimals as text, bytes as UTF-8, NaN as
-    null.
+    """``value`` with only what JSON holds: big integers, dates, decimals as text, bytes as UTF-8, NaN as null.
 
     Raises:
       Unreadable: nested deeper than MAX_DEPTH.

@@ -1,5 +1,4 @@
-"""Top-level values of a JSON file, found without parsing it: the elements of one array, or values one after
-another.
+"""Top-level values of a JSON file, found without parsing it: an array's elements, or values in a row.
 
 The scan is NumPy over windows: positions of quotes and brackets, a running parity for "inside a string", a
 running sum for depth. So a huge pretty-printed array streams in bounded memory, and a broken element is one
@@ -38,8 +37,7 @@ def json_values(chunks: Iterable[bytes]) -> Iterator[Line]:
 
 
 class _Scan:
-    """The state between two windows: the unfinished value's bytes, depth, and whether a string or an escape
-    is open."""
+    """What is carried from window to window: the unfinished value, its depth, an open string or escape."""
 
     def __init__(self) -> None:
         self.pending = bytearray()

@@ -81,7 +81,8 @@ def list_files(path: str, base: str) -> list[FileInfo]:
             f'"{path}" {there} (looked in {_shown(full)}); check the path, it is relative to the recipe'
         )
     return sorted(
-        (FileInfo(each, name, os.path.getsize(each)) for each, name in found), key=lambda file: file.name
+        (FileInfo(each, _shown(name), os.path.getsize(each)) for each, name in found),
+        key=lambda file: file.name,
     )
 
 
@@ -103,8 +104,7 @@ def _folder(folder: str) -> list[str]:
 
 
 def _saved(folder: str) -> list[str] | None:
-    """Arrow files of a folder that ``Dataset.save_to_disk`` or ``DatasetDict.save_to_disk`` wrote, else
-    None."""
+    """Arrow files of a folder that ``save_to_disk`` of ``datasets`` wrote, else None."""
     splits = _json(os.path.join(folder, "dataset_dict.json")).get("splits")
     if isinstance(splits, list) and all(isinstance(name, str) for name in splits):
         return [
@@ -139,8 +139,7 @@ def _matched(match: str) -> list[str]:
 
 
 def is_data(name: str) -> bool:
-    """Whether a file found in a folder or by a glob can be data; a file that is named itself is always
-    read."""
+    """Whether a file found in a folder or by a glob can be data; a file named by itself is always read."""
     return not name.startswith(".") and not any(fnmatch(name, pattern) for pattern in _NOT_DATA)
 
 

@@ -163,8 +163,7 @@ def _mark(order: list[Node]) -> None:
 def _ends(
     roots: list[Node], order: list[Node], options: SourceOptions, reasons: dict[int, str]
 ) -> list[Node]:
-    """The last messages of the paths to write, and a reason for every message in a thread without an
-    assistant."""
+    """The last messages of the paths to write; ``reasons`` grows by threads without an assistant."""
     ends = []
     answered: set[int] = set()
     for node in order:

@@ -13,9 +13,10 @@ from schemas.errors import GristmillError
 from transforms.readers.source import FileInfo
 
 _CHUNK = 1 << 20
-# What a broken compressed stream raises in its middle.
-_BROKEN = (EOFError, OSError, zlib.error, zstandard.ZstdError)
-_ZSTD_STEP = 1 << 12  # A zstd block of 4 bytes can unpack to 128 KiB, so 4 KiB to 128 MiB at worst.
+# What a broken compressed stream raises in its middle. Other OSErrors are the disk's or the network's: a run
+# must stop.
+_BROKEN = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
+_ZSTD_STEP = 1 << 10  # A zstd block of 4 bytes can unpack to 128 KiB, so 1 KiB to 32 MiB at worst.
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
@@ -75,8 +76,8 @@ def _zstd_chunks(stream: IO[bytes]) -> Iterator[bytes]:
         while block:
             frame = frame or context.decompressobj()
             piece = frame.decompress(block)
-            if piece:
-                yield piece
+            for start in range(0, len(piece), _CHUNK):
+                yield piece[start : start + _CHUNK]
             block = frame.unused_data if frame.eof else b""
             frame = None if frame.eof else frame
     if frame is not None:
@@ -84,11 +85,14 @@ def _zstd_chunks(stream: IO[bytes]) -> Iterator[bytes]:
 
 
 def encoding_of(head: bytes) -> tuple[str, int]:
-    """Encoding of a text and the length of its byte order mark; UTF-16 without a mark shows in its zero
-    bytes."""
+    """Encoding and length of the byte order mark; UTF-16 without a mark shows in its zero bytes."""
     for mark, name in _BOMS:
         if head.startswith(mark):
             return name, len(mark)
+    if head[:2] in (b"{\0", b"[\0"):
+        return "utf-16-le", 0
+    if head[:2] in (b"\0{", b"\0["):
+        return "utf-16-be", 0
     sample = head[:256]
     if len(sample) >= 4 and len(sample) % 2 == 0:
         half = len(sample) // 2

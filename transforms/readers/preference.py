@@ -1,5 +1,4 @@
-"""Preference pairs: ``chosen`` and ``rejected`` as texts, turns or lists of turns, with the prompt in one of
-many places.
+"""Preference pairs: ``chosen`` and ``rejected`` texts or turns, with the prompt in one of many places.
 
 HH transcripts are the same thing written as text. ``messages`` becomes prompt + chosen; ``chosen`` and
 ``rejected`` hold the completions alone.
@@ -69,10 +68,11 @@ def _prompt(row: RawRow) -> list[Message]:
 
 def _side(value: Any, key: str, prompt: list[Message]) -> list[Message]:
     """The whole conversation of one side: prompt and answer."""
+    if isinstance(value, str) and is_transcript(value):
+        turns = read_transcript(value)
+        return turns if turns[: len(prompt)] == prompt or turns[0]["role"] != "assistant" else prompt + turns
     if isinstance(value, str) and not prompt:
-        if not is_transcript(value):
-            raise Unreadable(f'"{key}" is an answer without a prompt')
-        return read_transcript(value)
+        raise Unreadable(f'"{key}" is an answer without a prompt')
     if not isinstance(value, str | list | dict):
         raise Unreadable(f'"{key}" is {kind_of(value)}, not a text or messages')
     turns = read_turn(value, key)

@@ -1,5 +1,4 @@
-"""A split's raw rows, streaming: (index in the split, raw bytes or None, parsed row or the reason why there
-is none)."""
+"""A split's raw rows, streaming: index in the split, raw bytes or None, parsed row or why there is none."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,5 +1,4 @@
-"""Self-Instruct seed tasks: an ``instruction`` with several ``instances`` of input and output, a record
-each."""
+"""Self-Instruct seed tasks: an ``instruction`` with ``instances`` of input and output, a record each."""
 
 from schemas.errors import Unreadable
 from transforms.readers.shape import Conversation, RawRow, Shape, with_leftovers

@@ -1,5 +1,4 @@
-"""A shape: how a row is recognised, and how it becomes a conversation. One file a shape, one line in
-registry.py."""
+"""A shape: how a row is recognised and becomes a conversation. One file a shape, one line in registry.py."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,8 +13,7 @@ RawRow = dict[str, Any]
 
 
 class TreeOutcome(NamedTuple):
-    """What a whole-file shape makes of its rows: records by row index, reasons by row index; the rest is
-    consumed."""
+    """Records and reasons of a whole-file shape, by row index; the other rows are consumed."""
 
     records: list[tuple[int, Conversation]]
     reasons: dict[int, str]
@@ -56,8 +54,7 @@ _RESERVED = frozenset(METADATA) | {"extra"}
 
 
 def with_leftovers(conversation: Conversation, row: RawRow, used: frozenset[str]) -> Conversation:
-    """Adds the metadata columns that a conversation has fields for, and every other unused column as
-    ``extra``."""
+    """Adds metadata columns to their fields, and every other unused column to ``extra``."""
     if len(row) <= len(used) and row.keys() <= used:
         return conversation
     extra: dict[str, Any] = {}

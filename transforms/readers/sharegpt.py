@@ -1,5 +1,4 @@
-"""ShareGPT: ``conversations`` of ``{from, value}`` turns, with tools and function calls as turns of their
-own."""
+"""ShareGPT: ``conversations`` of ``{from, value}`` turns; function calls are turns of their own."""
 
 from transforms.readers.messages import used_columns
 from transforms.readers.shape import Conversation, RawRow, Shape, with_leftovers

@@ -14,7 +14,7 @@ from transforms.readers.json_text import raw_bytes
 from transforms.readers.opening import compression_of, decompressed_head, encoding_of, head_of
 from transforms.readers.registry import BY_NAME, finder, shape_named
 from transforms.readers.rows import read_rows
-from transforms.readers.source import FileInfo, FileKind, Row, SourceOptions, Split
+from transforms.readers.source import FileInfo, FileKind, Row, SourceOptions, Split, brief
 
 _HEAD = 1 << 20
 SAMPLE_ROWS = 200
@@ -160,7 +160,7 @@ def _sampled(file: FileInfo, kind: FileKind, options: SourceOptions) -> FileKind
         missing = [missing_column(row, options) for row in readable]
         if all(missing) and missing[0] is not None:
             target, column = missing[0]
-            found = ", ".join(list(map(str, readable[0]))[:20])
+            found = brief(", ".join(list(map(str, readable[0]))[:20]), 400)
             raise GristmillError(
                 f'{file.name} has no column "{column}" (mapped to {target}); its columns are {found}'
             )

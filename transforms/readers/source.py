@@ -1,5 +1,4 @@
-"""The nouns of reading: a source's options, a file, what it holds, a part of it, a row, what became of the
-row."""
+"""The nouns of reading: options, file, kind, split, row, and what became of the row."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
@@ -36,8 +35,7 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class FileInfo:
-    """One file: ``path`` opens it, ``name`` is its stable POSIX name inside the source, ``size`` is in
-    bytes."""
+    """One file: ``path`` opens it, ``name`` is its stable name inside the source, ``size`` is in bytes."""
 
     path: str
     name: str
@@ -68,8 +66,7 @@ class FileKind:
 
 @dataclass(frozen=True)
 class Split:
-    """A part of a file. JSONL: the lines that start in bytes [start, end). Parquet: row groups [start,
-    end)."""
+    """A part of a file: lines that start in bytes [start, end), or Parquet row groups [start, end)."""
 
     file: FileInfo
     kind: FileKind
@@ -79,8 +76,7 @@ class Split:
 
 
 class Loose(dict[str, Any]):
-    """A row whose raw bytes are not strict JSON (a line of a table, or JSON that only a lenient parser
-    reads)."""
+    """A row whose raw bytes are not strict JSON: a line of a table, or JSON that was read leniently."""
 
 
 # Index in the split; raw bytes for quarantine, None where the container has none; the parsed row, or why
@@ -125,8 +121,7 @@ class ReadStats:
 
 
 def brief(value: object, limit: int = 60) -> str:
-    """A value for an error message: its repr, cut to ``limit`` characters, without anything UTF-8 cannot
-    hold."""
+    """A value for an error message: its repr in at most ``limit`` characters, valid UTF-8."""
     text = (
         repr(value[: limit * 2] if isinstance(value, str) else value)
         if _is_small(value)

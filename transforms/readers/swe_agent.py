@@ -34,8 +34,7 @@ def convert(row: RawRow, options: SourceOptions) -> Conversation:
 
 
 def _turn(turn: Any) -> Any:
-    """A turn without the agent's bookkeeping; ``tool_call_ids`` becomes the ``tool_call_id`` it stands
-    for."""
+    """A turn without the agent's bookkeeping; of ``tool_call_ids`` the one id is kept."""
     if not isinstance(turn, dict):
         return turn
     kept = {key: turn[key] for key in ("role", "content", "tool_calls") if key in turn}

@@ -1,5 +1,4 @@
-"""ToolBench search trees (``answer_generation``): the successful path is the conversation, its last call the
-answer.
+"""ToolBench search trees (``answer_generation``): the successful path, whose last call is the answer.
 
 ``train_messages`` holds a prompt for every step of the path; the last one is the whole path. A search that
 gave up, or that ended without an answer, is no example to learn from and goes to quarantine.

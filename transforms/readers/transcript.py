@@ -19,8 +19,7 @@ def is_transcript(text: object) -> bool:
 
 
 def read_transcript(text: str) -> list[dict[str, str]]:
-    """Messages of a transcript, each stripped of surrounding space; raises Unreadable when text precedes the
-    first mark."""
+    """Messages of a transcript, stripped; raises Unreadable when text precedes the first mark."""
     pieces = _MARK.split(text)
     if len(pieces) < 3 or pieces[0].strip():
         raise Unreadable('a transcript must begin with "Human:" or "Assistant:"')

@@ -120,8 +120,7 @@ def _full_message(turn: Message, role: str, content: Any) -> Message:
 
 
 def _text(content: Any, role: str, reasoning: list[str], calls: list[dict[str, Any]]) -> str:
-    """The text of a content; parts of type text are joined as chat templates join them, with nothing
-    between."""
+    """The text of a content; text parts are joined with nothing between, as chat templates do."""
     if isinstance(content, str):
         return content
     if content is None:
@@ -185,8 +184,7 @@ def _append_call(messages: list[Message], turn: Message, content: Any) -> None:
 
 
 def read_calls(value: Any) -> list[dict[str, Any]]:
-    """Tool calls from JSON text, an object or a list: ``{name, arguments}`` or ``{id, type, function:
-    {…}}``."""
+    """Tool calls from JSON text, an object or a list, bare or in OpenAI's ``function`` wrapping."""
     if isinstance(value, str):
         try:
             value = parse_json(value.encode("utf-8", "surrogatepass"))
