@@ -1,40 +1,22 @@
 """The books: what ingest, decisions and release counted, held against each other. No record vanishes."""
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, fields
 
 from pipelines.inputs import Input
 from schemas.errors import GristmillError
 from schemas.recipe import Recipe
 from transforms.corpus import Block, assign_units, block_name, read_done, signals_path
+from transforms.readers import ReadStats
 from transforms.signals import SignalSettings
 
-
-@dataclass
-class FileAccount:
-    """Counts of one file, added over its splits."""
-
-    rows: int = 0
-    records: int = 0
-    quarantined: int = 0
-    consumed: int = 0
-    repaired: dict[str, int] = field(default_factory=dict)
-    shapes: dict[str, int] = field(default_factory=dict)
-
-    def add(self, done: dict[str, Any]) -> None:
-        for name in ("rows", "records", "quarantined", "consumed"):
-            setattr(self, name, getattr(self, name) + done[name])
-        for name in ("repaired", "shapes"):
-            counts = getattr(self, name)
-            for key, count in done[name].items():
-                counts[key] = counts.get(key, 0) + count
+COUNTS = tuple(field.name for field in fields(ReadStats))
 
 
 @dataclass(frozen=True)
 class Ingested:
     """The corpus of this run: accounts by (source, file) and all blocks in address order."""
 
-    accounts: dict[tuple[str, str], FileAccount]
+    accounts: dict[tuple[str, str], ReadStats]
     blocks: list[Block]
     # (source, file, raw row at which the split begins, folder) of splits with quarantined rows, in address order
     quarantines: list[tuple[str, str, int, str]]
@@ -54,18 +36,18 @@ def take_stock(inputs: list[Input], names: list[str], settings: SignalSettings) 
     Raises:
         GristmillError: a split is missing from the corpus, or its counts do not add up.
     """
-    accounts: dict[tuple[str, str], FileAccount] = {}
+    accounts: dict[tuple[str, str], ReadStats] = {}
     blocks: list[Block] = []
     quarantines = []
     base = 0
     for one in inputs:
-        account = accounts.setdefault((one.source, one.file.name), FileAccount())
+        account = accounts.setdefault((one.source, one.file.name), ReadStats())
         for work in one.works:
             done = read_done(work.text)
             if done is None:
                 raise GristmillError(f"{one.file.name}: a piece is missing from the corpus; run again")
             first_row = account.rows
-            account.add(done)
+            account.add(ReadStats(**{name: done[name] for name in COUNTS}))
             if done["quarantined"]:
                 quarantines.append((one.source, one.file.name, first_row, str(work.text)))
             stored = sum(block["rows"] for block in done["blocks"])

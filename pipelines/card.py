@@ -19,7 +19,7 @@ _SIZES = (
 def write_card(manifest: Manifest, path: Path) -> None:
     """Write the card of a release whose manifest has everything but the card itself."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined, autoescape=False  # noqa: S701
+        loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined, autoescape=False
     )
     environment.filters |= {
         "number": lambda value: f"{value:,}",

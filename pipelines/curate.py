@@ -7,7 +7,6 @@ find inputs → ingest → books → decide → guard → mix → release → ma
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -17,54 +16,21 @@ from pipelines import publish
 from pipelines.accounts import Ingested, check_budget, check_conservation, check_loss, take_stock
 from pipelines.engine import Engine
 from pipelines.inputs import Input, find_inputs, works_of
-from pipelines.outcome import Outcome, Selection, decide_plan, loss_examples, quarantine_reasons, read_outcome, release_plan
+from pipelines.job import Job, prepare
+from pipelines.outcome import (
+    Outcome,
+    Selection,
+    decide_plan,
+    loss_examples,
+    quarantine_reasons,
+    read_outcome,
+    release_plan,
+)
 from pipelines.report import Report
 from schemas.errors import GristmillError
-from schemas.recipe import Recipe, load_recipe
 from transforms.corpus import read_done, write_batch
-from transforms.filters import choose
 from transforms.ingest import IngestSplits
 from transforms.mix import Target, settle
-from transforms.signals import SignalSettings
-from transforms.tokens import digest as tokenizer_digest
-from transforms.tokens import load_definition
-
-
-@dataclass(frozen=True)
-class Job:
-    """A recipe with everything that is looked up before work starts."""
-
-    recipe: Recipe
-    base: Path  # the recipe's folder
-    tokenizer: str | None  # its definition
-    settings: SignalSettings
-
-    @property
-    def names(self) -> list[str]:
-        """Sources by name: their order in the file means nothing."""
-        return sorted(self.recipe.sources)
-
-
-def prepare(recipe_path: Path) -> Job:
-    """Read and check everything that can be checked before work starts.
-
-    Raises:
-        GristmillError: the first mistake found.
-    """
-    recipe = load_recipe(recipe_path)
-    base = recipe_path.resolve().parent
-    choose(recipe.filters, recipe.tokenizer is not None)
-    tokenizer = load_definition(recipe.tokenizer, base) if recipe.tokenizer else None
-    exact, near = recipe.dedup.exact, recipe.dedup.near
-    settings = SignalSettings(
-        exact_compare=exact.compare if exact else None,
-        near_compare=near.compare if near else None,
-        shingle=near.shingle if near else 5,
-        permutations=near.permutations if near else 8,
-        hash_seed=near.hash_seed if near else 1,
-        tokenizer=tokenizer_digest(tokenizer) if tokenizer else None,
-    )
-    return Job(recipe, base, tokenizer, settings)
 
 
 def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report: Report) -> Path:
@@ -107,7 +73,9 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
         ingested = take_stock(inputs, job.names, job.settings)
         rows = sum(one.rows for one in ingested.accounts.values())
         bad = sum(one.quarantined for one in ingested.accounts.values())
-        reused = f", {len(works) - len(pending)} of {len(works)} pieces from the corpus" if len(pending) < len(works) else ""
+        reused = (
+            f", {len(works) - len(pending)} of {len(works)} pieces from the corpus" if len(pending) < len(works) else ""
+        )
         say(f"{rows:,} rows: {ingested.records:,} records, {bad:,} quarantined{reused}")
     check_budget(job.recipe, ingested, quarantine_reasons(ingested))
     for (source, file), one in ingested.accounts.items():
@@ -121,7 +89,9 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
 def decide(job: Job, ingested: Ingested, folder: Path, engine: Engine, report: Report) -> Outcome:
     """Filters, exact and near deduplication; stops when a source would be wiped out."""
     blocks, units = ingested.blocks, ingested.units
-    write_batch(folder / "blocks.arrow", pa.RecordBatch.from_pylist([block.__dict__ for block in blocks]), compress=False)
+    write_batch(
+        folder / "blocks.arrow", pa.RecordBatch.from_pylist([block.__dict__ for block in blocks]), compress=False
+    )
     plan = decide_plan(job.recipe, job.names, ingested.records, folder)
     steps = {"survey": units, "conclude": units} | ({"bands": units} if plan.near else {})
     with report.stage("decide", steps, engine.progress) as say:
@@ -133,7 +103,9 @@ def decide(job: Job, ingested: Ingested, folder: Path, engine: Engine, report: R
     for name in job.names:
         records = sum(block.rows for block in blocks if job.names[block.source] == name)
         check_conservation(f"decide, source {name!r}", records, {"in and dropped": outcome.entered(name)})
-    check_loss(job.recipe, outcome.lost_to_dedup(), outcome.left_by_filters(), loss_examples(outcome, blocks, job.names))
+    check_loss(
+        job.recipe, outcome.lost_to_dedup(), outcome.left_by_filters(), loss_examples(outcome, blocks, job.names)
+    )
     return outcome
 
 

@@ -40,6 +40,7 @@ class Engine:
         return self.runner in (LOCAL_RUNNER, "DirectRunner")
 
     def __enter__(self) -> "Engine":
+        _quiet()
         os.environ[FOLDER_VARIABLE] = str(self.progress)
         if self.local and self.workers > 1 and hasattr(os, "fork"):
             # Started before this process imports Beam itself, so that both imports run side by side.
@@ -55,7 +56,9 @@ class Engine:
             )
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._server is not None:
             assert self._server.stdin is not None
             self._server.stdin.close()
@@ -109,7 +112,9 @@ class Engine:
         assert self._server is not None
         while not os.path.exists(self._socket):
             if self._server.poll() is not None:
-                raise GristmillError(f"the worker server ended with status {self._server.returncode} before it was ready")
+                raise GristmillError(
+                    f"the worker server ended with status {self._server.returncode} before it was ready"
+                )
             time.sleep(0.005)
 
     def run(self, build: Callable[[Any], None]) -> None:
@@ -118,7 +123,6 @@ class Engine:
         Raises:
             GristmillError: raised in a worker by our own code, brought back as the sentence it was.
         """
-        _quiet()
         import apache_beam as beam
 
         from pipelines.warm import sample_briefly

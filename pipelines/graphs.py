@@ -86,17 +86,9 @@ def release(pipeline: Any, plan: ReleasePlan, units: int) -> None:
     start = _start(pipeline, units)
     cuts: tuple[Any, ...] = ()
     if plan.quotas is not None:
-        found = (
-            start
-            | "emit cut" >> MapBlocks(EmitCut(plan), "cut")
-            | "find cut" >> Repartition(FindCut(plan), "find")
-        )
+        found = start | "emit cut" >> MapBlocks(EmitCut(plan), "cut") | "find cut" >> Repartition(FindCut(plan), "find")
         cuts = (beam.pvalue.AsList(found),)
-    _ = (
-        start
-        | "select" >> MapBlocks(Select(plan), "select", extra=cuts)
-        | "write" >> Repartition(Write(plan), "write")
-    )
+    _ = start | "select" >> MapBlocks(Select(plan), "select", extra=cuts) | "write" >> Repartition(Write(plan), "write")
 
 
 def _start(pipeline: Any, units: int) -> Any:

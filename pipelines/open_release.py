@@ -19,7 +19,9 @@ def open_manifest(release: Path) -> Manifest:
     try:
         data = orjson.loads(path.read_bytes())
     except (FileNotFoundError, NotADirectoryError):
-        raise GristmillError(f"{release} is no release: it has no {FILE_NAME}; give a folder <out>/<name>/<version>") from None
+        raise GristmillError(
+            f"{release} is no release: it has no {FILE_NAME}; give a folder <out>/<name>/<version>"
+        ) from None
     except OSError as error:
         raise GristmillError(f"{path}: {error.strerror}") from None
     except orjson.JSONDecodeError as error:

@@ -110,7 +110,9 @@ class Outcome:
             "similarity": self.plan.similarity,
             "bands": self.plan.bands,
             "rows": self.plan.rows,
-            "candidate_probability": {f"{at:g}": round(p, 6) for at, p in curve(self.plan.bands, self.plan.rows).items()},
+            "candidate_probability": {
+                f"{at:g}": round(p, 6) for at, p in curve(self.plan.bands, self.plan.rows).items()
+            },
             "shingle_words": settings.shingle,
             "permutations": settings.permutations,
             "seed": settings.hash_seed,
@@ -179,7 +181,9 @@ def release_plan(
     """The release stages' shared settings: quotas from targets, shard counts from the bytes that they bring."""
     quotas = None
     if targets is not None:
-        quotas = tuple(quota([one["weight"] for one in outcome.histogram[name]], targets[name].target) for name in names)
+        quotas = tuple(
+            quota([one["weight"] for one in outcome.histogram[name]], targets[name].target) for name in names
+        )
     size = 0.0
     for name in names:
         there = sum(one["bytes"] for one in outcome.histogram[name])
@@ -229,7 +233,7 @@ class Selection:
             one for (owner, part), one in self.selected.items() if source in (None, owner) and split in (None, part)
         ]
         sums = {name: sum(one[name] for one in chosen) for name in _MEASURES}
-        return Measures(**sums | {"tokens": sums["tokens"] if tokens else None})
+        return Measures.model_validate(sums | {"tokens": sums["tokens"] if tokens else None})
 
     @staticmethod
     def read(plan: ReleasePlan, names: list[str], folder: Path) -> "Selection":

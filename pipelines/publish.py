@@ -8,9 +8,9 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pyarrow as pa
@@ -21,6 +21,7 @@ from pipelines.accounts import Ingested, check_conservation
 from pipelines.card import write_card
 from pipelines.engine import Engine
 from pipelines.inputs import Input
+from pipelines.job import Job
 from pipelines.outcome import Outcome, Selection
 from pipelines.report import Report
 from schemas import manifest
@@ -112,12 +113,14 @@ def publish(folder: Path, target: Path, report: Report, engine: Engine) -> None:
         os.rename(folder, target)
     except OSError as error:
         if target.exists():
-            raise GristmillError(f"{target} was published by another run meanwhile; this one's result is dropped") from None
+            raise GristmillError(
+                f"{target} was published by another run meanwhile; this one's result is dropped"
+            ) from None
         raise GristmillError(f"{target} cannot be published: {error.strerror}") from None
 
 
 def finish(
-    job: Any,
+    job: Job,
     inputs: list[Input],
     ingested: Ingested,
     outcome: Outcome,
@@ -191,7 +194,7 @@ def _write_quarantine(ingested: Ingested, folder: Path) -> list[manifest.File]:
 
 
 def _manifest(
-    job: Any,
+    job: Job,
     inputs: list[Input],
     ingested: Ingested,
     outcome: Outcome,
@@ -199,7 +202,7 @@ def _manifest(
     selection: Selection,
     files: list[manifest.File],
 ) -> manifest.Manifest:
-    recipe: Recipe = job.recipe
+    recipe = job.recipe
     tokens = outcome.counts_tokens
     unit = recipe.mix.unit if recipe.mix else None
     canonical = recipe.canonical()
@@ -235,13 +238,13 @@ def _account(
     files = []
     for one in inputs:
         if one.source == name:
-            account = ingested.accounts[name, one.file.name]
-            files.append(
-                manifest.InputFile(
-                    name=one.file.name, bytes=one.file.size, sha256=one.digest, container=one.kind.container,
-                    **{key: dict(sorted(v.items())) if isinstance(v, dict) else v for key, v in vars(account).items()},
-                )
-            )  # fmt: skip
+            facts = {
+                "name": one.file.name,
+                "bytes": one.file.size,
+                "sha256": one.digest,
+                "container": one.kind.container,
+            }
+            files.append(manifest.InputFile.model_validate(facts | asdict(ingested.accounts[name, one.file.name])))
     rules = [(outcome.plan.rules[rule], count.rows) for (owner, rule), count in sorted(outcome.tally.items())
              if owner == name and rule >= 0]  # fmt: skip
     kept = sum(one["unique"] for (owner, _), one in selection.selected.items() if owner == name)
@@ -261,4 +264,3 @@ def _account(
         kept=kept,
         stages=outcome.stages(name) | {"released": selection.measures(name, tokens=outcome.counts_tokens)},
     )
-

@@ -7,16 +7,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from rich.console import Console
+from rich.markup import escape
+
 from transforms.progress import read
+
+WIDE = 140
+"""Columns of a table that goes to a file or a pipe: nobody folds it for us."""
+
+
+def stdout_console() -> Console:
+    """The console that results are printed on."""
+    return Console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=True)
 
 
 class Report:
     """Prints to stderr; stdout is for the result alone. ``quiet`` keeps only warnings."""
 
     def __init__(self, quiet: bool = False):
-        from rich.console import Console
-
-        self.console = Console(stderr=True, highlight=False)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
         self.quiet = quiet
         self.started = time.time()
         self.durations: dict[str, float] = {}
@@ -78,6 +87,4 @@ class Report:
 
 def _plain(text: str) -> str:
     """Names from data and recipes are not markup."""
-    from rich.markup import escape
-
     return escape(text)

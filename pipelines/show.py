@@ -7,12 +7,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipelines.open_release import open_manifest
+from pipelines.report import stdout_console
 
 
 def show(release: Path, console: Console | None = None) -> None:
     """Print sources by stage and, if there is a mix, asked against got."""
     manifest = open_manifest(release)
-    console = console or Console()
+    console = console or stdout_console()
     names = list(next(iter(manifest.sources.values())).stages)
     table = _table(f"{manifest.name} {manifest.version}: rows left after each stage", ["source", "quarantined", *names])
     for name, one in manifest.sources.items():
@@ -24,7 +25,9 @@ def show(release: Path, console: Console | None = None) -> None:
     console.print(table)
     if manifest.mix:
         all_got = sum(row.got for row in manifest.mix) or 1
-        table = _table(f"mix in {manifest.mix_unit}: asked and got", ["source", "share", "asked", "available", "got", "of all"])
+        table = _table(
+            f"mix in {manifest.mix_unit}: asked and got", ["source", "share", "asked", "available", "got", "of all"]
+        )
         for row in manifest.mix:
             table.add_row(
                 escape(row.source), f"{row.share:.1%}", f"{row.asked:,}", f"{row.available:,}", f"{row.got:,}",

@@ -190,7 +190,9 @@ class Recipe(Strict):
         if self.mix is not None:
             for name in self.mix.shares or {}:
                 if name not in self.sources:
-                    raise ValueError(f"mix.shares names {name!r}, which is no source; sources: {', '.join(self.sources)}")
+                    raise ValueError(
+                        f"mix.shares names {name!r}, which is no source; sources: {', '.join(self.sources)}"
+                    )
             if self.mix.unit == "tokens" and self.tokenizer is None:
                 raise ValueError("mix.unit is tokens but the recipe names no tokenizer; set tokenizer")
         return self

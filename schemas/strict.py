@@ -52,7 +52,7 @@ def read_yaml(path: Path) -> Any:
     except UnicodeDecodeError as error:
         raise GristmillError(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from None
     try:
-        return yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader subclass
+        return yaml.load(text, Loader=_UniqueKeys)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
@@ -113,7 +113,7 @@ def _known_keys(model: type[BaseModel], path: tuple[Any, ...]) -> list[str]:
 
 def _values_of(kind: Any) -> list[Any]:
     """What a dict or list annotation holds."""
-    arguments = getattr(kind, "__args__", ())
+    arguments: tuple[Any, ...] = getattr(kind, "__args__", ())
     origin = getattr(kind, "__origin__", None)
     if origin is dict:
         return [arguments[1]]

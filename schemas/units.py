@@ -122,7 +122,9 @@ class Amount(_Quantity):
         match = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
         unit = COUNT_UNITS.get(match["unit"].lower()) if match else None
         if match is None or unit is None:
-            raise ValueError(f'{text!r} is not an amount; write it with its unit, for example "5000 rows" or "3M tokens"')
+            raise ValueError(
+                f'{text!r} is not an amount; write it with its unit, for example "5000 rows" or "3M tokens"'
+            )
         number = _number(match["number"]) * _DECIMAL[match["scale"].lower()]
         if number.denominator != 1:
             raise ValueError(f"{text!r} is not a whole number of {unit}")

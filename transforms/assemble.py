@@ -30,7 +30,7 @@ def record_id(conversation: Mapping[str, Any]) -> bytes:
 def assemble(
     conversations: Sequence[Mapping[str, Any]], indexes: Sequence[int], parts: Sequence[int]
 ) -> pa.RecordBatch:
-    """One batch with the CORPUS schema; row i is conversation i, raw row ``indexes[i]`` of its split, part ``parts[i]``."""
+    """One CORPUS batch; row i is conversation i, raw row ``indexes[i]`` of its split, part ``parts[i]``."""
     columns: dict[str, pa.Array] = {
         "id": pa.array([record_id(one) for one in conversations], pa.binary(16)),
         "index": pa.array(indexes, pa.int64()),
@@ -75,9 +75,7 @@ def messages_array(lists: Iterable[Sequence[Mapping[str, Any]] | None]) -> pa.Ar
         offsets.append(end)
     if end == 0 and offsets[-1] is not None and all(offset is None for offset in offsets[:-1]):
         return pa.nulls(len(offsets) - 1, MESSAGES)
-    return pa.ListArray.from_arrays(
-        pa.array(offsets, pa.int32()), _messages(roles, contents, rich), type=MESSAGES
-    )
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), _messages(roles, contents, rich), type=MESSAGES)
 
 
 def _messages(roles: list[str], contents: list[str], rich: Mapping[int, Mapping[str, Any]]) -> pa.StructArray:
@@ -101,7 +99,7 @@ def _call(call: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def conversation_of(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The conversation of an Arrow row (``to_pylist``) again, absent where null: ``record_id`` of it is the row's id."""
+    """The conversation of an Arrow row (``to_pylist``) again, absent where null: its ``record_id`` is the row's id."""
     conversation: dict[str, Any] = {"tools": row.get("tools"), "label": row.get("label")}
     for name in ("messages", "chosen", "rejected"):
         messages = row.get(name)

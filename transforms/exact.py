@@ -7,9 +7,7 @@ from transforms.keys import halves
 from transforms.verdicts import EXACT, drops
 
 # What travels per record: 48 bytes, no text.
-CANDIDATE = pa.schema(
-    [("key", pa.binary(16)), ("order", pa.uint64()), ("id", pa.binary(16)), ("address", pa.int64())]
-)
+CANDIDATE = pa.schema([("key", pa.binary(16)), ("order", pa.uint64()), ("id", pa.binary(16)), ("address", pa.int64())])
 
 
 def find_copies(table: pa.Table) -> pa.RecordBatch:

@@ -1,7 +1,7 @@
 """Ingest: one split of a file → blocks of canonical records, their signals, and quarantined rows."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -117,15 +117,7 @@ def _read_split(
         "raw": pa.array([(one.raw or b"")[:RAW_BYTES] for one in bad], pa.binary()),
     }
     write_batch(text / "quarantine.arrow", pa.RecordBatch.from_arrays(list(quarantine.values()), schema=QUARANTINE))
-    return {
-        "rows": stats.rows,
-        "records": sum(block["rows"] for block in blocks),
-        "quarantined": len(bad),
-        "consumed": stats.consumed,
-        "repaired": dict(stats.repaired),
-        "shapes": dict(stats.shapes),
-        "blocks": blocks,
-    }
+    return asdict(stats) | {"blocks": blocks}
 
 
 def _blocks(rows: Iterable[Converted], bad: list[Converted], block_bytes: int) -> Iterator[list[Converted]]:

@@ -136,7 +136,7 @@ def quota(weights: Sequence[int], target: int) -> Quota:
 
 
 def find_cut(table: pa.Table, rest: int) -> tuple[int, int]:
-    """First (hash, address) of the bin's rows [CUT_ROW] that is not taken: the weight before it is nearest to ``rest``."""
+    """First (hash, address) of the bin's rows [CUT_ROW] not taken: what comes before weighs nearest to ``rest``."""
     choose, address = np.asarray(table["choose"]), np.asarray(table["address"])
     order = np.lexsort((address, choose))
     before = np.r_[0, np.cumsum(np.asarray(table["weight"])[order])]

@@ -29,14 +29,17 @@ SHARD_ROWS, LEDGER_PART, SELECTED_ROWS = b"shard", b"ledger", b"selected"
 """Kinds of keys out of ``Select``: one shuffle carries them all."""
 
 # Where a part of a shard lies.
-PIECE = pa.schema([("path", pa.string()), ("place", pa.int64())])
+PIECE = pa.schema([("path", pa.string()), ("batch", pa.int64())])
 
 LEDGER_ROWS = 1 << 18
 """Records per ledger file; a fixed number, so that the files do not depend on how the work was divided."""
 
 SELECTED = pa.schema(
     [("source", pa.int32()), ("split", pa.int32())]
-    + [(name, pa.int64()) for name in ("rows", "unique", "turns", "words", "characters", "tokens", "answer_tokens", "bytes")]
+    + [
+        (name, pa.int64())
+        for name in ("rows", "unique", "turns", "words", "characters", "tokens", "answer_tokens", "bytes")
+    ]
 )
 
 
@@ -79,7 +82,9 @@ class ReleasePlan:
 
     def split_of(self, ids: tuple[U64, U64]) -> Ints:
         """Number of the split of each id [n]; by id, so that equal content is never on both sides."""
-        place = np.searchsorted(np.array(self.split_bounds, np.uint64), seeded(ids, self.decide.seed, "split"), side="right")
+        place = np.searchsorted(
+            np.array(self.split_bounds, np.uint64), seeded(ids, self.decide.seed, "split"), side="right"
+        )
         return np.where(place < len(self.split_bounds), place + 1, 0)
 
 
@@ -127,9 +132,7 @@ class Select:
 
     plan: ReleasePlan
 
-    def __call__(
-        self, key: bytes, rows: pa.RecordBatch, cuts: Sequence[Keyed] = ()
-    ) -> Iterator[Keyed]:
+    def __call__(self, key: bytes, rows: pa.RecordBatch, cuts: Sequence[Keyed] = ()) -> Iterator[Keyed]:
         plan = self.plan
         view = UnitView(plan.decide, key_number(key))
         verdicts = read_batch(plan.decide.verdict_path(view.number))
@@ -145,28 +148,30 @@ class Select:
         yield from self._ledger(view, verdicts, taken, split)
         yield number_key(view.source, SELECTED_ROWS), _selected(view, taken, split)
 
-    def _records(
-        self, view: UnitView, taken: npt.NDArray[np.int32], split: Ints, order: U64
-    ) -> Iterator[Keyed]:
+    def _records(self, view: UnitView, taken: npt.NDArray[np.int32], split: Ints, order: U64) -> Iterator[Keyed]:
         plan, facts = self.plan, self.plan.sources[view.source]
         kept = np.flatnonzero(taken)
         records = pa.concat_batches(
-            [
-                released(block, facts, read_batch(block.text).take(pa.array(rows)))
-                for block, rows in view.by_block(kept)
-            ]
+            [released(block, facts, read_batch(block.text).take(pa.array(rows))) for block, rows in view.by_block(kept)]
         )
         measured = view.features.take(pa.array(kept))
         copy = np.zeros(len(kept), np.int32)
         of = kept
         if (taken > 1).any():
             rows = np.repeat(np.arange(len(kept)), taken[kept])
-            copy = (np.arange(len(rows)) - np.repeat(np.cumsum(taken[kept]) - taken[kept], taken[kept])).astype(np.int32)
+            copy = (np.arange(len(rows)) - np.repeat(np.cumsum(taken[kept]) - taken[kept], taken[kept])).astype(
+                np.int32
+            )
             records, measured, of = records.take(pa.array(rows)), measured.take(pa.array(rows)), kept[rows]
         # Copies of a record are spread evenly round the order, so that none follows another.
         step = np.uint64(2**64 - 1) // taken[of].astype(np.uint64)
         place = order[of] + copy.astype(np.uint64) * step
-        columns = [*records.columns, *(measured[field.name] for field in MEASURED[:-1]), pa.array(copy), pa.array(place)]
+        columns = [
+            *records.columns,
+            *(measured[field.name] for field in MEASURED[:-1]),
+            pa.array(copy),
+            pa.array(place),
+        ]
         names = [*RECORD.names, *(field.name for field in MEASURED), shards.ORDER]
         partition = np.zeros(len(of), np.int64)
         first = 0
@@ -177,8 +182,8 @@ class Select:
         path = plan.spill_path(view.number)
         parts = list(split_by(pa.RecordBatch.from_arrays(columns, names), partition))
         write_batches(Path(path), [rows for _, rows in parts])
-        for place, (key, _) in enumerate(parts):
-            yield SHARD_ROWS + key, pa.RecordBatch.from_arrays([pa.array([path]), pa.array([place])], schema=PIECE)
+        for number, (key, _) in enumerate(parts):
+            yield SHARD_ROWS + key, pa.RecordBatch.from_arrays([pa.array([path]), pa.array([number])], schema=PIECE)
 
     def _ledger(
         self, view: UnitView, verdicts: pa.RecordBatch, taken: npt.NDArray[np.int32], split: Ints
@@ -271,8 +276,8 @@ class Write:
             file = staging / "ledger" / f"records-{number:05d}.parquet"
             leave(folder, "ledger", key, shards.write_ledger(table, file))
         else:
-            pieces = sorted(zip(table["path"].to_pylist(), table["place"].to_pylist(), strict=True))
-            rows = pa.Table.from_batches([read_batch(path, place) for path, place in pieces])
+            pieces = sorted(zip(table["path"].to_pylist(), table["batch"].to_pylist(), strict=True))
+            rows = pa.Table.from_batches([read_batch(path, batch) for path, batch in pieces])
             stem = staging / "data" / self.plan.partition_name(number)
             files = shards.write_shard(rows, stem, self.plan.shard_bytes, self.plan.row_group_bytes)
             leave(folder, "shard", key, pa.concat_batches(list(files)))

@@ -106,7 +106,11 @@ def compute(
 
 
 def _shingles(
-    hashes: npt.NDArray[np.uint64], offsets: Ints, bounds: Ints, assistant: npt.NDArray[np.bool_], settings: SignalSettings
+    hashes: npt.NDArray[np.uint64],
+    offsets: Ints,
+    bounds: Ints,
+    assistant: npt.NDArray[np.bool_],
+    settings: SignalSettings,
 ) -> Ragged:
     """Shingle sets of the compared side; messages of a record stand one after the other, as they are read."""
     if settings.near_compare is None:

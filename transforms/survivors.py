@@ -14,9 +14,7 @@ _RANK = np.array([0, 1, 3], np.uint64)
 _UNKNOWN = np.uint64(2)
 
 
-def survivor_order(
-    features: pa.RecordBatch, keep: Sequence[str], default_origin: str | None, priority: int
-) -> U64:
+def survivor_order(features: pa.RecordBatch, keep: Sequence[str], default_origin: str | None, priority: int) -> U64:
     """The declared criteria of each row [n], packed with the first named one in the highest bits.
 
     Origin takes 2 bits, priority 16, answer length (characters) 32. Ties go to the smaller id; the id is compared

@@ -39,7 +39,9 @@ def choose(settings: dict[str, dict[str, Any]] | None, has_tokenizer: bool) -> C
             raise GristmillError(f"filters.{name}: unknown filter; {hint}")
         typed = validate(FILTERS[name].settings, plain, f"filters.{name}")
         if not has_tokenizer and any("tokens" in key for key in plain):
-            raise GristmillError(f"filters.{name}: a bound is in tokens but the recipe names no tokenizer; set tokenizer")
+            raise GristmillError(
+                f"filters.{name}: a bound is in tokens but the recipe names no tokenizer; set tokenizer"
+            )
         chosen.append((name, typed))
     return tuple(chosen)
 

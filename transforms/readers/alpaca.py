@@ -1,4 +1,4 @@
-"""Alpaca: ``instruction`` and an answer, with ``input`` or ``context``, ``history``, ``system`` where present."""
+"""Alpaca: ``instruction`` and an answer, perhaps ``input`` or ``context``, ``history`` and ``system``."""
 
 from typing import Any
 

@@ -83,14 +83,14 @@ def _batches(stream: Any, stream_format: bool) -> Iterator[pa.RecordBatch]:
 
 
 def _refuse_empty(batch: pa.RecordBatch) -> None:
-    """A few bytes can claim a quadrillion rows of nothing; raises ArrowInvalid then, and for buffers cut short."""
+    """Raises ArrowInvalid for cut buffers, and where a few bytes claim a quadrillion rows of nothing."""
     batch.validate()
     if batch.num_rows > _MAX_EMPTY and not batch.nbytes:
         raise pa.ArrowInvalid(f"{batch.num_rows} rows without any data")
 
 
 def _values(batch: pa.RecordBatch) -> Iterator[Any]:
-    """Rows of a batch. Where one holds what Python cannot (invalid UTF-8, a date out of range) only that one is lost.
+    """Rows of a batch; one that Python cannot hold (invalid UTF-8, a date out of range) is lost alone.
 
     Validated in full first: offsets of a hostile file point anywhere, and pyarrow would follow them.
     """

@@ -79,7 +79,7 @@ def _line_row(raw: bytes, columns: tuple[str, ...]) -> Loose | Unreadable:
 
 
 def quoted_rows(chunks: Iterable[bytes], columns: tuple[str, ...], delimiter: str) -> Iterator[Row]:
-    """Rows of a quoted file, with their own lines as raw bytes; without ``columns`` the first row names them."""
+    """Rows of a quoted file, raw bytes are their lines; without ``columns`` the first row names them."""
     kept: list[bytes] = []
     reader = csv.reader(_texts(lines_for_csv(chunks), kept), delimiter=delimiter)
     index = 0

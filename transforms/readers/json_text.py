@@ -79,7 +79,7 @@ def raw_bytes(value: Any) -> bytes:
 
 
 def jsonable(value: Any, depth: int = 0) -> Any:
-    """``value`` with only what JSON holds: big integers, dates, decimals as text, bytes as UTF-8, NaN as null.
+    """``value`` as JSON can hold it: big integers, dates, decimals as text, bytes as UTF-8, NaN as null.
 
     Raises:
       Unreadable: nested deeper than MAX_DEPTH.

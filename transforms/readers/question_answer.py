@@ -14,8 +14,7 @@ def recognise(keys: frozenset[str]) -> bool:
 
 def convert(row: RawRow, options: SourceOptions) -> Conversation:
     """With a rationale the reply is the rationale and, on a line of its own, "The answer is X."; both pieces
-    are kept in
-    ``extra``. Without one the answer stays as it is, GSM8K's calculator marks included."""
+    are kept in ``extra``. Without one the answer stays as it is, GSM8K's calculator marks included."""
     question, answer = need_text(row, "question"), need_text(row, "answer")
     if not question:
         raise Unreadable('"question" is empty')

@@ -1,0 +1,46 @@
+"""A recipe with everything that can be looked up and checked before work starts."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.recipe import Recipe, load_recipe
+from transforms.filters import choose
+from transforms.signals import SignalSettings
+from transforms.tokens import digest, load_definition
+
+
+@dataclass(frozen=True)
+class Job:
+    """A recipe with everything that is looked up before work starts."""
+
+    recipe: Recipe
+    base: Path  # the recipe's folder
+    tokenizer: str | None  # its definition
+    settings: SignalSettings
+
+    @property
+    def names(self) -> list[str]:
+        """Sources by name: their order in the file means nothing."""
+        return sorted(self.recipe.sources)
+
+
+def prepare(recipe_path: Path) -> Job:
+    """Read and check everything that can be checked before work starts.
+
+    Raises:
+        GristmillError: the first mistake found.
+    """
+    recipe = load_recipe(recipe_path)
+    base = recipe_path.resolve().parent
+    choose(recipe.filters, recipe.tokenizer is not None)
+    tokenizer = load_definition(recipe.tokenizer, base) if recipe.tokenizer else None
+    exact, near = recipe.dedup.exact, recipe.dedup.near
+    settings = SignalSettings(
+        exact_compare=exact.compare if exact else None,
+        near_compare=near.compare if near else None,
+        shingle=near.shingle if near else 5,
+        permutations=near.permutations if near else 8,
+        hash_seed=near.hash_seed if near else 1,
+        tokenizer=digest(tokenizer) if tokenizer else None,
+    )
+    return Job(recipe, base, tokenizer, settings)

@@ -1,0 +1,143 @@
+"""``gristmill why``: what became of a record, and because of which other record; from the release's files alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from rich.console import Console
+from rich.markup import escape
+
+from pipelines.open_release import open_manifest
+from pipelines.report import stdout_console
+from schemas.errors import GristmillError
+from schemas.ledger import DROPPED, KEPT, LEDGER, QUARANTINED
+from schemas.manifest import Manifest
+
+SNIPPET = 160
+
+
+def why(release: Path, record: str, console: Console | None = None) -> None:
+    """Print the story of a record named by id (or a unique beginning of one, 8 digits at least) or FILE:INDEX.
+
+    Raises:
+        GristmillError: no such record was read.
+    """
+    console = console or stdout_console()
+    manifest = open_manifest(release)
+    for row in find(release, manifest, record):
+        _tell(release, manifest, row, console)
+
+
+def find(release: Path, manifest: Manifest, record: str) -> list[dict[str, Any]]:
+    """The ledger rows that ``record`` names.
+
+    Raises:
+        GristmillError: none, with what is there instead.
+    """
+    file, separator, index = record.rpartition(":")
+    if separator and index.isdigit():
+        rows = _ledger(release, manifest, (pc.field("file") == file) & (pc.field("index") == int(index)))
+        if rows:
+            return rows
+        known = {one.name: one for account in manifest.sources.values() for one in account.files}
+        if file not in known:
+            raise GristmillError(f"{release}: no input file is called {file!r}; files: {_some(sorted(known))}")
+        raise GristmillError(
+            f"{release}: {file} has {known[file].rows:,} rows, counted from 0; row {index} gave no record of its own"
+            + ("; inner messages of a tree are part of the records that end below them" if known[file].consumed else "")
+        )
+    if len(record) < 8 or set(record) - set("0123456789abcdef"):
+        raise GristmillError(f"{record!r} is neither an id (hex digits, 8 at least) nor FILE:INDEX")
+    rows = _ledger(release, manifest, pc.starts_with(pc.field("id"), record))
+    ids = sorted({row["id"] for row in rows})
+    if not ids:
+        raise GristmillError(f"{release}: no record with id {record} was read")
+    if len(ids) > 1:
+        raise GristmillError(f"{release}: {len(ids)} ids begin with {record}: {_some(ids)}; give more digits")
+    return rows
+
+
+def _ledger(release: Path, manifest: Manifest, condition: pc.Expression) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for file in manifest.files:
+        if file.path.startswith("ledger/"):
+            found += pq.read_table(release / file.path, schema=LEDGER, filters=condition).to_pylist()
+    return found
+
+
+def _tell(release: Path, manifest: Manifest, row: dict[str, Any], console: Console) -> None:
+    part = f" part {row['part']}" if row["part"] else ""
+    place = f"{row['file']}:{row['index']}{part} of source {row['source']}"
+    if row["verdict"] == QUARANTINED:
+        console.print(f"[bold]{escape(place)}[/] could not be read and is quarantined: {escape(row['rule'])}")
+        raw = _quarantined(release, row)
+        console.print(f"  {escape(_short(raw))}", highlight=False)
+        return
+    console.print(f"[bold]{escape(place)}[/], id {row['id']}", highlight=False)
+    if row["verdict"] == KEPT:
+        times = "once" if row["copies"] == 1 else f"{row['copies']} times"
+        console.print(f"  kept, {times}, in split {row['split']}")
+        shown = _released(release, manifest, row["id"])
+        if shown:
+            console.print(f"  {escape(shown)}", highlight=False)
+        return
+    console.print(f"  dropped by {row['stage']}, {_reason(row)}", highlight=False)
+    if row["representative"]:
+        _tell_representative(release, manifest, row, console)
+
+
+def _reason(row: dict[str, Any]) -> str:
+    if row["stage"] == "mix":
+        return "mix.target: its source had more than its share, and others come first in the seeded order"
+    if row["stage"] == "exact_dedup":
+        return f"rule {row['rule']}: the same text, apart from case and white space, as"
+    if row["stage"] == "near_dedup":
+        return f"rule {row['rule']}: similarity {row['value']:.4f} reaches {row['threshold']:g}, to"
+    return f"rule {row['rule']}: value {row['value']:g}, threshold {row['threshold']:g}"
+
+
+def _tell_representative(release: Path, manifest: Manifest, row: dict[str, Any], console: Console) -> None:
+    stays = _ledger(release, manifest, pc.field("id") == row["representative"])
+    # Of rows with the same content the one that stays comes first; it may have gone for another reason afterwards.
+    best = min(stays, key=lambda one: (one["verdict"] == DROPPED, one["stage"] == "exact_dedup"), default=None)
+    if best is None:
+        console.print(f"    record {row['representative']}")
+        return
+    fate = "kept" if best["verdict"] == KEPT else f"itself dropped by {best['stage']}"
+    where = f"{best['file']}:{best['index']} of source {best['source']}"
+    console.print(f"    record {row['representative']}, {escape(where)}, {fate}", highlight=False)
+    shown = _released(release, manifest, row["representative"])
+    if shown:
+        console.print(f"    {escape(shown)}", highlight=False)
+
+
+def _released(release: Path, manifest: Manifest, record: str) -> str | None:
+    """The beginning of a released record's first question and last answer."""
+    for file in manifest.files:
+        if file.path.startswith("data/"):
+            found = pq.read_table(release / file.path, columns=["messages"], filters=pc.field("id") == record)
+            if found.num_rows:
+                messages = found["messages"][0].as_py()
+                shown = {one["role"]: one["content"] for one in reversed(messages) if one["role"] == "user"}
+                shown |= {one["role"]: one["content"] for one in messages if one["role"] == "assistant"}
+                return " | ".join(f"{role}: {_short(text)}" for role, text in shown.items())
+    return None
+
+
+def _quarantined(release: Path, row: dict[str, Any]) -> str:
+    condition = (pc.field("file") == row["file"]) & (pc.field("index") == row["index"])
+    condition &= pc.field("source") == row["source"]
+    found: pa.Table = pq.read_table(release / "quarantine" / "rows.parquet", filters=condition)
+    return bytes(found["raw"][0].as_py()).decode("utf-8", "replace") if found.num_rows else ""
+
+
+def _short(text: str) -> str:
+    """One line without control characters: data must not steer the terminal."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= SNIPPET else line[: SNIPPET - 1] + "…"
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
