@@ -9,6 +9,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from schemas.manifest import Manifest
+from transforms.release import stage_of
 
 _SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
@@ -19,7 +20,10 @@ _SIZES = (
 def write_card(manifest: Manifest, path: Path) -> None:
     """Write the card of a release whose manifest has everything but the card itself."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), undefined=StrictUndefined, autoescape=False
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        undefined=StrictUndefined,
+        trim_blocks=True,  # a row that ends in a block is followed by an empty line in the template
+        autoescape=False,  # Markdown, not HTML; escape_cell sees to both
     )
     environment.filters |= {
         "number": lambda value: f"{value:,}",
@@ -37,10 +41,15 @@ def write_card(manifest: Manifest, path: Path) -> None:
             mix_total=sum(row.got for row in manifest.mix),
             tokens=all(one.tokens is not None for one in manifest.splits.values()),
             stage_names=list(next(iter(accounts)).stages),
-            rules=list(dict.fromkeys(rule for one in accounts for rule in one.dropped)),
+            rules=sorted({rule for one in accounts for rule in one.dropped}, key=lambda rule: (_place(rule), rule)),
         ),
         encoding="utf-8",
     )
+
+
+def _place(rule: str) -> int:
+    """Stages in the order in which they decide."""
+    return ("filter", "exact_dedup", "near_dedup", "mix").index(stage_of(rule))
 
 
 def escape_cell(text: str) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipelines.lean import import_beam
 from schemas.errors import GristmillError
 from transforms.progress import FOLDER_VARIABLE
 
@@ -54,6 +55,7 @@ class Engine:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches this process, which then ends the server
             )
+        import_beam()
         return self
 
     def __exit__(

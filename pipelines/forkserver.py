@@ -26,6 +26,9 @@ def launch(address: str) -> int:
 
 def serve(address: str) -> None:
     """Import what workers need, then fork one per connection."""
+    from pipelines.lean import import_beam
+
+    import_beam()
     import apache_beam.runners.worker.sdk_worker_main  # noqa: F401
 
     import pipelines.warm  # noqa: F401

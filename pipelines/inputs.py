@@ -16,6 +16,7 @@ from schemas.errors import GristmillError
 from schemas.recipe import Recipe, Source
 from transforms.ingest import SplitWork
 from transforms.readers import FileInfo, FileKind, SourceOptions, list_files, plan_splits, sniff
+from transforms.readers.hub import PREFIX, pinned
 from transforms.readers.opening import open_raw
 
 SPLITS_PER_FILE = 8
@@ -89,18 +90,21 @@ def find_inputs(recipe: Recipe, base: Path, work_dir: Path, warn: Any = None) ->
     for name in sorted(recipe.sources):
         source = recipe.sources[name]
         options = reading(source)
-        looked = []
+        looked: list[tuple[FileInfo, FileKind, str | None]] = []
         for file in list_source(name, source, base):
             try:
-                looked.append((file, sniff(file, options)))
+                known = None
+                if file.path.startswith(PREFIX):
+                    file, known = pinned(file)
+                looked.append((file, sniff(file, options), known))
             except GristmillError as error:
                 if recipe.ingest.unreadable_file == "stop":
                     raise GristmillError(f"source {name!r}: {error}") from None
                 if warn:
                     warn(f"source {name!r}: skipped: {error}")
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-            digests = list(pool.map(stamps.digest, [file for file, _ in looked]))
-        for (file, kind), digest in zip(looked, digests, strict=True):
+            digests = list(pool.map(lambda one: one[2] or stamps.digest(one[0]), looked))
+        for (file, kind, _), digest in zip(looked, digests, strict=True):
             split_bytes = min(int(recipe.ingest.split), max(LEAST_SPLIT, -(-file.size // SPLITS_PER_FILE)))
             works = tuple(
                 SplitWork(split, options, digest, int(recipe.ingest.block), corpus)
@@ -123,8 +127,6 @@ class _Stamps:
         self._known: dict[str, Any] = known if isinstance(known, dict) else {}
 
     def digest(self, file: FileInfo) -> str:
-        if file.path.startswith("hub:"):
-            return hashlib.sha256(file.path.encode()).hexdigest()
         stamp = None
         if "://" not in file.path:
             facts = os.stat(file.path)

@@ -24,7 +24,9 @@ COUNT_UNITS = {
     "token": "tokens", "tokens": "tokens",
 }  # fmt: skip
 _NUMBER = r"(?P<number>\d[\d_]*(?:\.\d+)?)"
-_AMOUNT = re.compile(rf"\s*{_NUMBER}\s*(?P<scale>[kKmMgGbBtT]?)\s*(?P<unit>[A-Za-z%]+)\s*")
+_AMOUNT = re.compile(
+    rf"\s*{_NUMBER}\s*(?P<scale>[kmgbt]?)\s*(?P<unit>{'|'.join(COUNT_UNITS)})\s*", flags=re.IGNORECASE
+)
 _SIZE = re.compile(rf"\s*{_NUMBER}\s*(?P<unit>[A-Za-z]+)\s*")
 _SHARE = re.compile(rf"\s*{_NUMBER}\s*%\s*")
 

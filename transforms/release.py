@@ -224,7 +224,7 @@ class Select:
 def stage_of(rule: str) -> str:
     """The stage that a rule belongs to: ``empty.blank_turns`` is a filter, ``near.whole`` is near_dedup."""
     head = rule.partition(".")[0]
-    return {"exact": "exact_dedup", "near": "near_dedup"}.get(head, "filter")
+    return {"exact": "exact_dedup", "near": "near_dedup", "mix": "mix"}.get(head, "filter")
 
 
 def released(block: Block, facts: SourceFacts, text: pa.RecordBatch) -> pa.RecordBatch:

@@ -3,8 +3,10 @@
 A data set's own code is never run: ``datasets`` 5 has no way to.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from schemas.errors import GristmillError
@@ -21,6 +23,38 @@ def hub_file(path: str) -> FileInfo:
     if _FORM.fullmatch(path) is None:
         raise GristmillError(f'"{path}" is no hub data set; write hub:owner/name[:config][@revision][#split]')
     return FileInfo(path, path.removeprefix(PREFIX).lstrip("/"), 0)
+
+
+def pinned(file: FileInfo) -> tuple[FileInfo, str]:
+    """The same data set at the commit that its revision means today, and a digest of that state.
+
+    The digest stands for the content in the corpus key and the manifest: sha256 over the commit of a hub data set, or
+    over names and bytes of the files where the path is a local folder.
+
+    Raises:
+        GristmillError: the hub does not answer, or does not know the data set.
+    """
+    match = _FORM.fullmatch(file.path)
+    assert match is not None
+    local = Path(match["path"])
+    digest = hashlib.sha256()
+    if local.is_dir():
+        for path in sorted(one for one in local.rglob("*") if one.is_file()):
+            digest.update(f"{path.relative_to(local).as_posix()}\0{path.stat().st_size}\0".encode())
+            with path.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+        return file, digest.hexdigest()
+    from huggingface_hub import HfApi
+
+    try:
+        commit = HfApi().dataset_info(match["path"], revision=match["revision"]).sha
+    except Exception as error:  # the hub client raises dozens of kinds
+        raise GristmillError(
+            f"{file.path}: the hub cannot say which commit this is ({_short(error)}); check name and network"
+        ) from None
+    config, split = (f"{mark}{match[part]}" if match[part] else "" for mark, part in ((":", "config"), ("#", "split")))
+    exact = f"{PREFIX}{match['path']}{config}@{commit}{split}"
+    return FileInfo(exact, file.name, file.size), hashlib.sha256(exact.encode()).hexdigest()
 
 
 def hub_rows(file: FileInfo) -> Iterator[Row]:
