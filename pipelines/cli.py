@@ -110,6 +110,8 @@ def version() -> None:
 
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit status 2."""
+    # Arrow's own allocator keeps what it has freed: 300 MB more at 79,000 records with two workers, and no faster.
+    os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     try:
         app(standalone_mode=True)
     except GristmillError as error:

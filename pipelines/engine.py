@@ -45,7 +45,7 @@ class Engine:
         os.environ[FOLDER_VARIABLE] = str(self.progress)
         if self.local and self.workers > 1 and hasattr(os, "fork"):
             # Started before this process imports Beam itself, so that both imports run side by side.
-            environment = dict(os.environ, OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+            environment = dict(os.environ, OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", MALLOC_ARENA_MAX="2")
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(_ROOT), environment.get("PYTHONPATH")]))
             self._server = subprocess.Popen(
                 [sys.executable, "-m", "pipelines.forkserver", self._socket],
@@ -76,7 +76,7 @@ class Engine:
     def _socket(self) -> str:
         return str(Path(self._folder.name) / "workers")
 
-    def options(self) -> Any:
+    def options(self, workers: int) -> Any:
         """Beam's options from ``beam_args``, strictly.
 
         Raises:
@@ -90,16 +90,16 @@ class Engine:
         if unknown:
             raise GristmillError(f"--{unknown[0]} is no option of Beam; see the Beam documentation of {self.runner}")
         if self.local:
-            options.view_as(DirectOptions).direct_num_workers = self.workers
+            options.view_as(DirectOptions).direct_num_workers = workers
         return options
 
-    def _runner(self) -> Any:
+    def _runner(self, workers: int) -> Any:
         if not self.local:
             return self.runner
         from apache_beam.runners.portability.fn_api_runner import fn_runner
         from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-        if self.workers == 1:
+        if workers == 1:
             return fn_runner.FnApiRunner()
         if self._server is None:
             command = [sys.executable, "-m", "apache_beam.runners.worker.sdk_worker_main"]
@@ -119,8 +119,8 @@ class Engine:
                 )
             time.sleep(0.005)
 
-    def run(self, build: Callable[[Any], None]) -> None:
-        """Build and run one pipeline.
+    def run(self, build: Callable[[Any], None], alone: bool = False) -> None:
+        """Build and run one pipeline; a local one with little to do runs ``alone``, in this process.
 
         Raises:
             GristmillError: raised in a worker by our own code, brought back as the sentence it was.
@@ -130,9 +130,10 @@ class Engine:
         from pipelines.warm import sample_briefly
 
         sample_briefly()
-        options = self.options()
+        workers = 1 if alone else self.workers
+        options = self.options(workers)
         try:
-            with beam.Pipeline(runner=self._runner(), options=options) as pipeline:
+            with beam.Pipeline(runner=self._runner(workers), options=options) as pipeline:
                 build(pipeline)
         except Exception as error:
             sentence = _our_sentence(error)

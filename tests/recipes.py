@@ -41,7 +41,7 @@ def write_recipe(
         (folder / source).mkdir(parents=True, exist_ok=True)
         for name, rows in by_file.items():
             (folder / source / name).write_bytes(lines(rows))
-        made[source] = {"path": f"{source}/*.jsonl", "max_bad": "100 %", "max_loss": "100 %"}
+        made[source] = {"path": f"{source}/*.jsonl", "container": "jsonl", "max_bad": "100 %", "max_loss": "100 %"}
         made[source] |= (sources or {}).get(source, {})
     recipe = {"name": "small", "version": "1.0.0", "sources": made} | settings
     path = folder / "recipe.yaml"

@@ -11,7 +11,7 @@ import xxhash
 
 from schemas.errors import GristmillError
 from schemas.ledger import QUARANTINE
-from transforms.assemble import assemble, conversation_of
+from transforms.assemble import assemble
 from transforms.corpus import block_name, publish_folder, read_batch, read_done, write_batch, write_signals
 from transforms.readers import Converted, ReadStats, SourceOptions, Split, convert, read_rows
 from transforms.signals import SignalSettings, compute
@@ -105,7 +105,7 @@ def _read_split(
             conversations = [one.conversation for one in good if one.conversation is not None]
             batch = assemble(conversations, [one.index for one in good], [one.part for one in good])
             write_batch(text / block_name(len(blocks)), batch)
-            write_signals(signals, len(blocks), compute(batch, conversations, settings, tokenizer))
+            write_signals(signals, len(blocks), compute(batch, settings, tokenizer))
             blocks.append({"rows": len(good), "bytes": batch.nbytes})
     except OSError as error:
         raise GristmillError(f"{work.split.file.name}: {error}; the file changed or its store failed") from None
@@ -144,6 +144,5 @@ def _signal_stored(
     done = read_done(work.text) or {}
     for number in range(len(done["blocks"])):
         batch = read_batch(str(work.text / block_name(number)))
-        conversations = [conversation_of(row) for row in batch.to_pylist()]
-        write_signals(folder, number, compute(batch, conversations, settings, tokenizer))
+        write_signals(folder, number, compute(batch, settings, tokenizer))
     return {"blocks": done["blocks"]}

@@ -1,6 +1,5 @@
 """Signals: from a block of records to everything that decisions need, computed once and cached with the corpus."""
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +14,7 @@ from schemas.features import FEATURES, FEATURES_VERSION
 from schemas.record import ORIGINS
 from transforms.minhash import signatures
 from transforms.shingles import Ragged, shingle_sets
-from transforms.texts import NORMALISER_VERSION, exact_key, message_text
+from transforms.texts import NORMALISER_VERSION, exact_keys, message_texts
 from transforms.tokens import Tokenizer
 from transforms.words import UNICODE_VERSION, WORDS_VERSION, tokenise
 
@@ -52,35 +51,24 @@ class Signals:
     shingles: Ragged
 
 
-def compute(
-    corpus: pa.RecordBatch,
-    conversations: Sequence[dict[str, Any]],
-    settings: SignalSettings,
-    tokenizer: Tokenizer | None,
-) -> Signals:
-    """Signals of a corpus block; ``conversations`` are its rows as plain dicts, in the same order."""
-    roles = [[message["role"] for message in one["messages"]] for one in conversations]
-    texts = [[message_text(message) for message in one["messages"]] for one in conversations]
-    flat = pa.array([text for record in texts for text in record], pa.large_string())
-    assistant = np.fromiter((role == "assistant" for record in roles for role in record), bool, len(flat))
-    watched = assistant | np.fromiter((role == "user" for record in roles for role in record), bool, len(flat))
-    bounds = np.r_[0, np.cumsum([len(record) for record in roles], dtype=np.int64)]
+def compute(corpus: pa.RecordBatch, settings: SignalSettings, tokenizer: Tokenizer | None) -> Signals:
+    """Signals of a corpus block."""
+    messages = corpus["messages"]
+    bounds = np.asarray(messages.offsets).astype(np.int64)
+    bounds, values = bounds - bounds[0], messages.flatten()
+    roles = values.field("role")
+    flat = message_texts(values)
+    assistant = np.asarray(pc.equal(roles, "assistant"))
+    watched = assistant | np.asarray(pc.equal(roles, "user"))
 
     characters = np.asarray(pc.utf8_length(flat), np.int64)
-    size = np.diff(np.frombuffer(flat.buffers()[1], np.int64, len(flat) + 1))
+    size = np.asarray(pc.binary_length(flat))
     blank = np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(flat))) == 0
     words = tokenise(flat)
     counts = np.diff(words.offsets)
     token_counts = tokenizer.count(flat) if tokenizer else None
 
-    tools = [one.get("tools") for one in conversations]
-    if settings.exact_compare is None:
-        keys: list[bytes] = [b"\0" * 16] * len(roles)
-    else:
-        keys = [
-            exact_key(role, text, tool, settings.exact_compare)
-            for role, text, tool in zip(roles, texts, tools, strict=True)
-        ]
+    keys = exact_keys(roles, flat, bounds, corpus["tools"], settings.exact_compare)
     columns = {
         "id": corpus["id"],
         "index": corpus["index"],
@@ -96,10 +84,10 @@ def compute(
         "answer_tokens": None if token_counts is None else _sum(token_counts * assistant, bounds),
         "label": corpus["label"],
         "origin": pc.index_in(corpus["origin"], pa.array(ORIGINS)).cast(pa.int8()),
-        "exact_key": pa.array(keys, pa.binary(16)),
+        "exact_key": keys,
     }
     features = pa.RecordBatch.from_arrays(
-        [_column(columns[field.name], field.type, len(roles)) for field in FEATURES], schema=FEATURES
+        [_column(columns[field.name], field.type, corpus.num_rows) for field in FEATURES], schema=FEATURES
     )
     shingles = _shingles(words.hashes, words.offsets, bounds, assistant, settings)
     return Signals(features, signatures(*shingles, settings.permutations, settings.hash_seed), shingles)

@@ -3,42 +3,55 @@
 The text of a message is everything in it that a model reads or writes: content, reasoning, tool calls.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import xxhash
 
-# Part of the corpus key: raise it when ``exact_key`` gives another key for the same conversation.
+# Part of the corpus key: raise it when ``exact_keys`` gives another key for the same conversation.
 NORMALISER_VERSION = 1
 
 
-def message_text(message: Mapping[str, Any]) -> str:
-    """Content, reasoning and tool calls of one message, joined by newlines."""
-    if len(message) == 2:  # role and content: nearly all of them
-        return str(message["content"])
-    parts = [message["content"], message.get("reasoning_content")]
-    for call in message.get("tool_calls") or ():
-        parts += [call["function"]["name"], call["function"]["arguments"]]
-    return "\n".join(part for part in parts if part)
+def message_texts(messages: pa.StructArray) -> pa.LargeStringArray:
+    """Text of each message [n]: content, reasoning and tool calls (name, arguments), joined by newlines."""
+    contents = messages.field("content").cast(pa.large_string())
+    reasoning, calls = messages.field("reasoning_content"), messages.field("tool_calls")
+    rich = np.flatnonzero(np.asarray(pc.or_(reasoning.is_valid(), calls.is_valid())))
+    if not len(rich):
+        return contents
+    texts = contents.to_pylist()
+    for row in rich.tolist():
+        parts = [texts[row], reasoning[row].as_py()]
+        for call in calls[row].as_py() or ():
+            parts += [call["function"]["name"], call["function"]["arguments"]]
+        texts[row] = "\n".join(part for part in parts if part)
+    return pa.array(texts, pa.large_string())
 
 
-def exact_key(roles: list[str], texts: list[str], tools: str | None, compare: str) -> bytes:
-    """xxh3-128 of what exact deduplication compares, after normalising: lower case, runs of white space as one space.
+def exact_keys(
+    roles: pa.Array, texts: pa.Array, bounds: npt.NDArray[np.int64], tools: pa.Array, compare: str | None
+) -> pa.Array:
+    """xxh3-128 [records] of what exact deduplication compares, as ``binary(16)``.
 
-    Punctuation and digits stay: ``a+b`` and ``a-b`` are different short texts and must never merge.
-    ``compare`` is whole, prompt (all but assistant messages) or response (assistant messages).
+    Normalised: lower case, runs of white space as one space. Punctuation and digits stay: ``a+b`` and ``a-b`` are
+    different short texts and must never merge. ``compare`` is whole (roles and tools count), prompt (all but the
+    assistant's messages), response (the assistant's), or None (all keys zero).
     """
-    if compare == "whole":
-        pieces = [tools or ""]
-        for role, text in zip(roles, texts, strict=True):
-            pieces += (role, " ".join(text.lower().split()))
-    else:
-        answer = compare == "response"
-        pieces = [
-            " ".join(text.lower().split())
-            for role, text in zip(roles, texts, strict=True)
-            if (role == "assistant") is answer
-        ]
-    # Lengths before pieces: no choice of texts can imitate another division into messages.
-    head = ",".join([str(len(piece)) for piece in pieces])
-    return xxhash.xxh3_128_digest(f"{head}\x00{''.join(pieces)}".encode("utf-8", "surrogatepass"))
+    records = len(bounds) - 1
+    if compare is None:
+        return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), records, [None, pa.py_buffer(bytes(16 * records))])
+    spoken = [" ".join(text.lower().split()) for text in texts.to_pylist()]
+    by, offered = roles.to_pylist(), tools.to_pylist()
+    keys = []
+    for record in range(records):
+        start, end = int(bounds[record]), int(bounds[record + 1])
+        if compare == "whole":
+            pieces = [offered[record] or "", *by[start:end], *spoken[start:end]]
+        else:
+            answers = compare == "response"
+            pieces = [spoken[row] for row in range(start, end) if (by[row] == "assistant") is answers]
+        # Lengths before pieces: no choice of texts can imitate another division into messages.
+        head = ",".join([str(len(piece)) for piece in pieces])
+        keys.append(xxhash.xxh3_128_digest(f"{head}\0{''.join(pieces)}".encode("utf-8", "surrogatepass")))
+    return pa.array(keys, pa.binary(16))

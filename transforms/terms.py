@@ -1,0 +1,154 @@
+"""A large group of similar records in few numbers: shingles that the same records hold count as one weighted term.
+
+Records of a template share most shingles, and each slot's value brings its five shingles along: a record of 120
+shingles is 10 terms. Shingles that only one record holds meet nothing and enter its size alone. Overlaps and sizes stay
+exact whole numbers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.keys import mix
+from transforms.shingles import Ragged, blocks
+
+Ints = npt.NDArray[np.int64]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+
+_LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
+_SLICE = 1 << 22
+"""Shingles sorted at a time (32 MB): a group of any size needs this much beside what it keeps."""
+_BITS = 512
+_PAIR_BLOCK = 1 << 18
+"""Terms of both sides compared at a time."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """Rows [n] as sets of terms: those of row i stand at ``offsets[i]:offsets[i + 1]``, rare ones first.
+
+    The order of terms is one for all rows of a group; a row's own shingles come before its terms.
+    """
+
+    sizes: Ints  # [n] shingles of each row
+    offsets: Ints  # [n + 1]
+    term: U32  # [entries] numbers of terms
+    before: Ints  # [entries] shingles of the row that come before this term
+    weight: Ints  # [terms] shingles in each term
+    bits: U64  # [n, 8] parity of the shingles at each of 512 hash values
+
+    def may_differ_by(self, left: Ints, right: Ints, most: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """[p] whether ``left[i]`` and ``right[i]`` can be so near that ``most[i]`` shingles are in one of them only.
+
+        Each such shingle changes one bit, so they are at least as many as the bits that differ (bitmap filter, Sandes
+        et al. 2020, "Exact set similarity joins using bitmap filter"). A no is certain.
+        """
+        return np.bitwise_count(self.bits[left] ^ self.bits[right]).sum(axis=1, dtype=np.int64) <= most
+
+    def shared(self, left: Ints, right: Ints) -> Ints:
+        """[p] int64: shingles in both of the rows ``left[i]`` and ``right[i]``."""
+        counts = np.diff(self.offsets)
+        out = np.zeros(len(left), np.int64)
+        ends = np.r_[0, np.cumsum(counts[left] + counts[right])]
+        for first, last in blocks(ends, _PAIR_BLOCK):
+            sides = np.concatenate([left[first:last], right[first:last]])
+            keys = np.repeat(np.tile(np.arange(last - first, dtype=np.uint64), 2) << _32, counts[sides])
+            keys |= self.term[spans(self.offsets[sides], counts[sides])]
+            keys.sort()
+            twice = keys[1:][keys[1:] == keys[:-1]]
+            weight = self.weight[(twice & _LOW).astype(np.int64)]
+            # float64 sums of whole numbers are exact below 2^53
+            found = np.bincount((twice >> _32).astype(np.int64), weight, minlength=last - first)
+            out[first:last] = found.astype(np.int64)
+        return out
+
+
+def spans(starts: Ints, sizes: Ints) -> Ints:
+    """The indices ``starts[i] ... starts[i] + sizes[i] - 1`` of all i, one after another."""
+    before = np.cumsum(sizes) - sizes
+    return np.arange(int(sizes.sum())) + np.repeat(starts - before, sizes)
+
+
+def find_terms(groups: Ints, shingles: Ragged, rows: Ints) -> Terms:
+    """Terms of ``rows`` [n], fewer than 2^32; ``groups`` [n] is ascending, and rows of two groups share no term.
+
+    Two sets of rows are told apart by the sum of 64-bit hashes of their members: taking two for one has the chance of
+    1 in 2^64 a pair.
+    """
+    sizes = np.diff(shingles.offsets)[rows]
+    group = np.cumsum(np.r_[False, groups[1:] != groups[:-1]])
+    row_hash = mix(np.arange(1, len(rows) + 1, dtype=np.uint64))
+    found = [_terms_of_slice(keys, group, row_hash) for keys in _slices(shingles, rows, sizes)]
+    # The same holders may have shingles in several slices.
+    patterns, first, inverse = np.unique(
+        np.concatenate([pattern for pattern, *_ in found]), return_index=True, return_inverse=True
+    )
+    weight = np.bincount(inverse, np.concatenate([one for _, one, *_ in found]), len(patterns)).astype(np.int64)
+    counts = np.concatenate([one for *_, one, _ in found])
+    holders = np.concatenate([one for *_, one in found])
+    starts = (np.cumsum(counts) - counts)[first]
+    counts = counts[first]
+    rank = np.lexsort((patterns, counts))
+    entries = holders[spans(starts[rank], counts[rank])].astype(np.uint64) << _32
+    del holders
+    entries |= np.repeat(np.arange(len(rank), dtype=np.uint64), counts[rank])
+    entries.sort()
+    term, row = (entries & _LOW).astype(np.uint32), (entries >> _32).astype(np.int64)
+    del entries
+    weight = weight[rank]
+    offsets = np.searchsorted(row, np.arange(len(rows) + 1))
+    through = np.r_[0, np.cumsum(weight[term])]
+    own = sizes - (through[offsets[1:]] - through[offsets[:-1]])
+    before = through[:-1] + (own - through[offsets[:-1]])[row]
+    return Terms(sizes, offsets, term, before, weight, _parities(shingles, rows, sizes))
+
+
+def _parities(shingles: Ragged, rows: Ints, sizes: Ints) -> U64:
+    bits = np.empty((len(rows), _BITS // 64), np.uint64)
+    for first, last in blocks(np.r_[0, np.cumsum(sizes)], _PAIR_BLOCK):
+        for low in range(first, last, _BITS):
+            high = min(low + _BITS, last)
+            lengths = sizes[low:high]
+            place = shingles.values[spans(shingles.offsets[rows[low:high]], lengths)].astype(np.int64) & (_BITS - 1)
+            place += np.repeat(np.arange(high - low) * _BITS, lengths)
+            odd = np.bincount(place, minlength=(high - low) * _BITS).astype(np.uint8) & 1
+            bits[low:high] = np.packbits(odd).view(np.uint64).reshape(-1, _BITS // 64)
+    return bits
+
+
+def _slices(shingles: Ragged, rows: Ints, sizes: Ints) -> Iterator[U64]:
+    """All shingles as (shingle, row) keys, sorted, in slices of the hash range: one pass over the rows for each."""
+    ends = np.r_[0, np.cumsum(sizes)]
+    slices = int(ends[-1]) // _SLICE + 1
+    for number in range(slices):
+        low, high = (number << 32) // slices, (number + 1 << 32) // slices
+        parts = []
+        for first, last in blocks(ends, _PAIR_BLOCK):
+            mine = rows[first:last]
+            values = shingles.values[spans(shingles.offsets[mine], sizes[first:last])]
+            row = np.repeat(np.arange(first, last, dtype=np.uint64), sizes[first:last])
+            if slices > 1:
+                inside = (values >= low) & (values < high)
+                values, row = values[inside], row[inside]
+            row |= values.astype(np.uint64) << _32
+            parts.append(row)
+        keys = np.concatenate(parts)
+        keys.sort()
+        yield keys
+
+
+def _terms_of_slice(keys: U64, group: Ints, row_hash: U64) -> tuple[U64, Ints, Ints, U32]:
+    """Of sorted (shingle, row) keys: per term its holders' hash, weight and number; all holders, term after term."""
+    row = (keys & _LOW).astype(np.uint32)
+    of = group[row]
+    fresh = np.r_[True, (keys[1:] >> _32 != keys[:-1] >> _32) | (of[1:] != of[:-1])] if len(keys) else np.empty(0, bool)
+    starts = np.flatnonzero(fresh)
+    counts = np.diff(np.r_[starts, len(keys)])
+    patterns = np.add.reduceat(row_hash[row], starts) if len(starts) else np.empty(0, np.uint64)
+    starts, counts, patterns = starts[counts > 1], counts[counts > 1], patterns[counts > 1]
+    patterns, first, weight = np.unique(patterns, return_index=True, return_counts=True)
+    counts = counts[first]
+    return patterns, weight, counts, row[spans(starts[first], counts)]

@@ -1,0 +1,156 @@
+"""The walk through large groups: blocks of records in survivor order, each compared with all that are left.
+
+Candidates come from an index over rare terms. Prefix filter (Bayardo et al. 2007, "Scaling Up All Pairs Similarity
+Search") with the position bound of PPJoin (Xiao et al. 2008, "Efficient Similarity Joins for Near Duplicate
+Detection"): let t be the rarest term that x and y share, with ``before`` shingles ranked before it in each. Their
+overlap is at most ``size - before`` on both sides, and J >= s asks for an overlap of s / (1 + s) * (size x + size y).
+So nothing is missed, and records of a template that differ in their slots never meet.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from transforms.shingles import Ragged, blocks
+from transforms.terms import Ints, Terms, find_terms, spans
+
+Rows = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+_BLOCK = 1 << 11
+"""Records walked at a time. The first blocks are smaller: in a cluster, one record settles most of the others."""
+_GROWTH = 4
+_HUB_SHARE = 32
+"""In a block, a record is compared with all the rest as long as that drops more than one in so many."""
+_PAIRS = 1 << 21
+"""Candidates looked at before the next ones are drawn: 100 MB with all that is kept about them."""
+_SLACK = 1e-6
+"""Keeps rounding in bounds from losing a pair; a looser bound only costs time."""
+_LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
+
+
+def walk(groups: Ints, shingles: Ragged, rows: Rows, similarity: float) -> tuple[Rows, Floats]:
+    """Representative (position in ``rows``, -1 for a record that stays) and similarity to it, for ``rows`` [n].
+
+    ``groups`` [n] is ascending; within a group, rows come in survivor order.
+    """
+    one = _Walk(groups, find_terms(groups, shingles, rows), similarity)
+    everything = np.arange(len(rows))
+    index, indexed = one.index(everything), len(rows)
+    size = 1
+    while len(left := np.flatnonzero(one.open)):
+        if 2 * len(left) < indexed:
+            index, indexed = one.index(left), len(left)
+        block = left[:size]
+        kept = one.settle(block)
+        one.open[block] = False
+        for y, x, score in one.similar(index, kept):
+            one.drop(y, x, score)
+        size = min(size * _GROWTH, _BLOCK)
+    return one.representative, one.value
+
+
+class _Index:
+    """The rows that hold a term in their prefix, by term, and those first that may be similar to the largest rows."""
+
+    def __init__(self, term: npt.NDArray[np.uint32], reach: Ints, row: Rows):
+        self.largest = int(reach.max(initial=0))
+        keys = self.keys_of(term, reach)
+        order = np.argsort(keys)
+        self.keys, self.row = keys[order], row[order].astype(np.uint32)
+
+    def keys_of(self, term: npt.NDArray[np.uint32], reach: Ints) -> npt.NDArray[np.uint64]:
+        """Ascending by term and then from far reaches to near ones."""
+        return (term.astype(np.uint64) << _32) | (self.largest - reach).astype(np.uint64)
+
+    def find(self, term: npt.NDArray[np.uint32], size: Ints) -> tuple[Rows, Rows]:
+        """Ranges (start, length) of entries of a term that reach a size."""
+        start = np.searchsorted(self.keys, term.astype(np.uint64) << _32)
+        end = np.searchsorted(self.keys, self.keys_of(term, np.minimum(size, self.largest)), side="right")
+        return start, np.where(size > self.largest, 0, end - start)
+
+
+class _Walk:
+    """The state of one walk: which rows are open, and who stands for those that are dropped."""
+
+    def __init__(self, groups: Ints, terms: Terms, similarity: float):
+        self.groups, self.terms, self.similarity = groups, terms, similarity
+        self.open = np.ones(len(groups), bool)
+        self.representative = np.full(len(groups), -1, np.int64)
+        self.value = np.full(len(groups), np.nan)
+        # before <= size - s * size: of more, not even a row of the same size can share enough.
+        entries = np.diff(terms.offsets)
+        reaches = terms.before <= np.repeat(terms.sizes * (1 - similarity) + _SLACK, entries)
+        self.prefix = np.diff(np.r_[0, np.cumsum(reaches)][terms.offsets])
+
+    def settle(self, block: Rows) -> Rows:
+        """Walk through the rows of a block alone; returns those that stay."""
+        rest, kept = block, [block[:0]]
+        dropped = len(rest)
+        while len(rest) and dropped * _HUB_SHARE >= len(rest):
+            firsts, hub, rest = compare_with_first(self.groups[rest], rest)
+            kept.append(firsts)
+            score = self.score(hub, rest)
+            similar = score >= self.similarity
+            self.drop(hub[similar], rest[similar], score[similar])
+            rest, dropped = rest[~similar], int(similar.sum())
+        for left, right, score in self.similar(self.index(rest), rest):
+            for y, x, value in zip(left.tolist(), right.tolist(), score.tolist(), strict=True):
+                # All that could drop y came before.
+                if self.open[y] and self.open[x]:
+                    self.open[x], self.representative[x], self.value[x] = False, y, value
+        return np.sort(np.concatenate([*kept, rest[self.open[rest]]]))
+
+    def drop(self, stays: Rows, rows: Rows, score: Floats) -> None:
+        """Drop ``rows`` for the first row that stays of each."""
+        order = np.lexsort((stays, rows))
+        rows, first = np.unique(rows[order], return_index=True)
+        self.open[rows] = False
+        self.representative[rows] = stays[order][first]
+        self.value[rows] = score[order][first]
+
+    def score(self, left: Rows, right: Rows) -> Floats:
+        """Jaccard similarity of pairs [p]."""
+        shared = self.terms.shared(left, right)
+        return shared / np.maximum(self.terms.sizes[left] + self.terms.sizes[right] - shared, 1)
+
+    def index(self, rows: Rows) -> _Index:
+        terms = self.terms
+        place = spans(terms.offsets[rows], self.prefix[rows])
+        row = np.repeat(rows, self.prefix[rows])
+        # before <= size x - s / (1 + s) * (size x + size y), solved for s * size y
+        reach = terms.sizes[row] - (1 + self.similarity) * terms.before[place]
+        return _Index(terms.term[place], np.ceil(reach + _SLACK).astype(np.int64), row)
+
+    def similar(self, index: _Index, rows: Rows) -> Iterator[tuple[Rows, Rows, Floats]]:
+        """Pairs (one of ``rows``, a later open row) and their similarity where it reaches the threshold.
+
+        ``rows`` ascend; so do the first rows of pairs, from one yield to the next.
+        """
+        terms = self.terms
+        place = spans(terms.offsets[rows], self.prefix[rows])
+        row = np.repeat(rows, self.prefix[rows])
+        wanted = np.ceil(self.similarity * terms.sizes[row] - _SLACK).astype(np.int64)
+        start, length = index.find(terms.term[place], wanted)
+        largest = (terms.sizes[row] - (1 + self.similarity) * terms.before[place]) / self.similarity + _SLACK
+        for first, last in blocks(np.r_[0, np.cumsum(length)], _PAIRS):
+            found = index.row[spans(start[first:last], length[first:last])].astype(np.int64)
+            by = np.repeat(np.arange(first, last), length[first:last])
+            fits = self.open[found] & (found > row[by]) & (terms.sizes[found] <= largest[by])
+            pairs = np.unique(row[by[fits]].astype(np.uint64) << _32 | found[fits].astype(np.uint64))
+            left, right = (pairs >> _32).astype(np.int64), (pairs & _LOW).astype(np.int64)
+            # J >= s allows for (1 - s) / (1 + s) * (size x + size y) shingles that only one of them has.
+            differ = (terms.sizes[left] + terms.sizes[right]) * ((1 - self.similarity) / (1 + self.similarity))
+            near = terms.may_differ_by(left, right, differ + _SLACK)
+            left, right = left[near], right[near]
+            score = self.score(left, right)
+            similar = score >= self.similarity
+            yield left[similar], right[similar], score[similar]
+
+
+def compare_with_first(groups: Ints, rows: Rows) -> tuple[Rows, Rows, Rows]:
+    """First row of each group; pairs (first row, another row of its group). ``groups`` [n] is ascending."""
+    first = np.r_[True, groups[1:] != groups[:-1]]
+    hub = rows[np.maximum.accumulate(np.where(first, np.arange(len(rows)), 0))]
+    return rows[first], hub[~first], rows[~first]
