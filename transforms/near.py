@@ -1,12 +1,15 @@
 """Near deduplication: what each block contributes, and what each part of the shuffle does with it."""
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from transforms.greedy import pick
 from transforms.keys import halves
-from transforms.shingles import Ragged
+from transforms.shingles import Ragged, blocks
+from transforms.terms import spans
 from transforms.verdicts import NEAR, drops
 
 Ints = npt.NDArray[np.int64]
@@ -23,6 +26,11 @@ MEMBER = pa.schema(
     ]
 )
 
+_TOGETHER = 1 << 22
+"""Shingles of small groups that are decided together (16 MB); a larger group is decided alone."""
+_COPIED = 1 << 18
+"""Shingles copied at a time."""
+
 
 def band_rows(keys: npt.NDArray[np.uint64], addresses: Ints) -> pa.RecordBatch:
     """Band keys [n, bands] of records at ``addresses`` [n] as BAND rows."""
@@ -33,25 +41,57 @@ def band_rows(keys: npt.NDArray[np.uint64], addresses: Ints) -> pa.RecordBatch:
 
 def take_ragged(ragged: Ragged, rows: Ints) -> Ragged:
     """The sets of ``rows``, in that order."""
-    lengths = np.diff(ragged.offsets)[rows]
-    offsets = np.r_[0, np.cumsum(lengths)]
-    positions = np.arange(offsets[-1]) + np.repeat(ragged.offsets[rows] - offsets[:-1], lengths)
-    return Ragged(ragged.values[positions], offsets)
+    return _gather([ragged], np.zeros(len(rows), np.int64), rows)
 
 
 def find_near(table: pa.Table, similarity: float) -> pa.RecordBatch:
-    """Drops [DROP] among whole groups [MEMBER]."""
-    columns = {name: table[name].combine_chunks() for name in MEMBER.names}
+    """Drops [DROP] among whole groups [MEMBER].
+
+    Shingles stay where they arrived; those of some whole groups at a time are copied, in survivor order.
+    """
+    columns = {name: table[name].combine_chunks() for name in MEMBER.names if name != "shingles"}
     root, order = np.asarray(columns["root"]), np.asarray(columns["order"])
     address = np.asarray(columns["address"])
     id_high, id_low = halves(columns["id"])
     ranking = np.lexsort((address, id_low, id_high, order, root))
-    lists = columns["shingles"]
-    shingles = take_ragged(Ragged(np.asarray(lists.values), np.asarray(lists.offsets)), ranking)
-    representative, value = pick(root[ranking], shingles, similarity)
+    root = root[ranking]
+    arrived = [Ragged(np.asarray(chunk.values), np.asarray(chunk.offsets)) for chunk in table["shingles"].chunks]
+    starts = np.cumsum([0] + [len(one.offsets) - 1 for one in arrived])
+    piece = np.searchsorted(starts, ranking, side="right") - 1
+    row = ranking - starts[piece]
+    sizes = np.concatenate([np.zeros(0, np.int64), *(np.diff(one.offsets) for one in arrived)])[ranking]
+    representative, value = np.full(len(root), -1, np.int64), np.full(len(root), np.nan)
+    for first, last in _whole_groups(root, sizes):
+        shingles = _gather(arrived, piece[first:last], row[first:last])
+        found, value[first:last] = pick(root[first:last], shingles, similarity)
+        representative[first:last] = np.where(found < 0, -1, found + first)
     dropped = np.flatnonzero(representative >= 0)
     stays = columns["id"].take(pa.array(ranking[representative[dropped]]))
     return drops(address[ranking[dropped]], NEAR, value[dropped], stays)
+
+
+def _whole_groups(root: Ints, sizes: Ints) -> Iterator[tuple[int, int]]:
+    """Runs (first, last) of whole groups with about ``_TOGETHER`` shingles each; ``root`` [n] is ascending."""
+    starts = np.flatnonzero(np.r_[True, root[1:] != root[:-1]])
+    ends = np.r_[starts[1:], len(root)]
+    before = np.r_[0, np.cumsum(sizes)]
+    for first, last in blocks(np.r_[0, before[ends]], _TOGETHER):
+        yield int(starts[first]), int(ends[last - 1])
+
+
+def _gather(sources: Sequence[Ragged], source: Ints, row: Ints) -> Ragged:
+    """Sets ``row[i]`` of ``sources[source[i]]``, in that order. Besides the result it needs a few megabytes."""
+    lengths = np.zeros(len(row), np.int64)
+    places = [np.flatnonzero(source == number) for number in range(len(sources))]
+    for ragged, place in zip(sources, places, strict=True):
+        lengths[place] = np.diff(ragged.offsets)[row[place]]
+    offsets = np.r_[0, np.cumsum(lengths)]
+    values = np.empty(offsets[-1], np.uint32)
+    for ragged, place in zip(sources, places, strict=True):
+        for first, last in blocks(np.r_[0, np.cumsum(lengths[place])], _COPIED):
+            some = place[first:last]
+            values[spans(offsets[some], lengths[some])] = ragged.values[spans(ragged.offsets[row[some]], lengths[some])]
+    return Ragged(values, offsets)
 
 
 def member_rows(
