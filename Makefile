@@ -38,7 +38,7 @@ demo: $(VENV)/.base
 	@rm -rf $(DEMO)
 	$(BIN)/gristmill curate examples/quickstart/recipe.yaml --out $(DEMO)
 	$(BIN)/gristmill verify $(DEMO)/quickstart/1.0.0
-	$(BIN)/gristmill why $(DEMO)/quickstart/1.0.0 dolly.jsonl:1
+	$(BIN)/gristmill why $(DEMO)/quickstart/1.0.0 alpaca.json:2
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -114,7 +114,13 @@ def decide(job: Job, ingested: Ingested, folder: Path, engine: Engine, report: R
 
 
 def mix(job: Job, outcome: Outcome, report: Report) -> dict[str, Target] | None:
-    """Targets per source, or None when the recipe has no mix."""
+    """Targets per source, or None when the recipe has no mix.
+
+    Raises:
+        GristmillError: nothing is left to release, or the mix cannot be had.
+    """
+    if not any(outcome.rows_at(name, range(-1, 0)) for name in job.names):
+        raise GristmillError("filters and deduplication left no record to release; loosen them")
     if job.recipe.mix is None:
         return None
     targets = settle(outcome.available(), job.recipe.mix)

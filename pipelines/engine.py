@@ -38,7 +38,7 @@ class Engine:
 
     @property
     def local(self) -> bool:
-        return self.runner in (LOCAL_RUNNER, "DirectRunner")
+        return self.runner.lower() in (LOCAL_RUNNER.lower(), "directrunner")
 
     def __enter__(self) -> "Engine":
         _quiet()
@@ -56,7 +56,16 @@ class Engine:
                 start_new_session=True,  # Ctrl-C reaches this process, which then ends the server
             )
         import_beam()
+        self._check_runner()
         return self
+
+    def _check_runner(self) -> None:
+        from apache_beam.options.pipeline_options import StandardOptions
+
+        known = sorted(StandardOptions.ALL_KNOWN_RUNNERS)
+        if self.runner.lower() not in {name.rpartition(".")[2].lower() for name in known} and "." not in self.runner:
+            short = ", ".join(name.rpartition(".")[2] for name in known)
+            raise GristmillError(f"--runner {self.runner!r} is no runner of Beam; known: {short}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -89,7 +98,7 @@ class Engine:
         unknown = sorted(set(options.get_all_options(retain_unknown_options=True)) - known)
         if unknown:
             raise GristmillError(f"--{unknown[0]} is no option of Beam; see the Beam documentation of {self.runner}")
-        if self.local:
+        if self.local and not any(one.startswith("--direct_num_workers") for one in self.beam_args):
             options.view_as(DirectOptions).direct_num_workers = workers
         return options
 
@@ -144,10 +153,13 @@ class Engine:
 
 def _our_sentence(error: Exception) -> str | None:
     """The message of a GristmillError, also from inside the traceback text that a runner hands back."""
+    text = str(error)
     if isinstance(error, GristmillError):
-        found = [str(error)]
+        found = [text]
+    elif re.search(r"\[errno 28\]", text, flags=re.IGNORECASE):
+        return "no space is left on the disk of --out or --work-dir; nothing was published"
     else:
-        found = re.findall(r"^(?:schemas\.errors\.)?GristmillError: (.+)$", str(error), flags=re.MULTILINE)
+        found = re.findall(r"^(?:schemas\.errors\.)?GristmillError: (.+)$", text, flags=re.MULTILINE)
     return re.sub(r" \[while running .*", "", found[-1]) if found else None
 
 

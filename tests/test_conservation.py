@@ -110,7 +110,7 @@ def break_ledger(patch: pytest.MonkeyPatch) -> None:
 
 def break_tally(patch: pytest.MonkeyPatch) -> None:
     real = decide._tally
-    patch.setattr(decide, "_tally", lambda view, rule: real(view, rule[1:]))
+    patch.setattr(decide, "_tally", lambda view, rule: real(view, rule).slice(1))
 
 
 def break_message(patch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_a_run_that_loses_a_record_fails(
 ):
     path = write_recipe(tmp_path, SMALL)
     break_it(monkeypatch)
-    with pytest.raises(GristmillError, match="conservation broken in .*nothing was published"):
+    with pytest.raises(GristmillError, match="conservation broken in .*nothing was published|were read and .* stored"):
         run(path, tmp_path / "out")
     assert published(tmp_path / "out") == []
     assert leftovers(tmp_path / "out") == []

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transforms.assemble import assemble
 from transforms.exact import CANDIDATE, find_copies
-from transforms.texts import exact_key
+from transforms.signals import SignalSettings, compute
 from transforms.verdicts import EXACT
 
 # Ids that differ in one half only, and keys likewise.
@@ -53,8 +54,14 @@ def test_slices_of_a_larger_batch_are_read_from_where_they_begin():
     assert {drop["address"]: drop["representative"][0] for drop in find_copies(whole).to_pylist()} == {6: 3, 7: 4, 8: 5}
 
 
+def exact_key(messages: list[tuple[str, str]], tools: str | None = None, compare: str = "whole") -> bytes:
+    made = [{"messages": [{"role": role, "content": content} for role, content in messages]} | ({"tools": tools} if tools else {})]
+    found = compute(assemble(made, [0], [0]), SignalSettings(compare, None, 5, 8, 1, None), None).features["exact_key"]
+    return bytes(found[0].as_py())
+
+
 def key(prompt: str, answer: str, compare: str = "whole", tools: str | None = None) -> bytes:
-    return exact_key(["user", "assistant"], [prompt, answer], tools, compare)
+    return exact_key([("user", prompt), ("assistant", answer)], tools, compare)
 
 
 @pytest.mark.parametrize(
@@ -76,8 +83,8 @@ DIFFERENT = [("a", "b"), ("b", "a"), ("ab", ""), ("", "ab"), ("a b", ""), ("a", 
 def test_everything_else_does():
     assert len({key(*texts) for texts in DIFFERENT}) == len(DIFFERENT)
     assert key("a", "b", tools="[]") != key("a", "b")
-    assert exact_key(["user"], ["a"], None, "whole") != exact_key(["assistant"], ["a"], None, "whole")
-    assert exact_key(["user", "assistant"], ["a", ""], None, "whole") != exact_key(["user"], ["a"], None, "whole")
+    assert exact_key([("user", "a")]) != exact_key([("assistant", "a")])
+    assert exact_key([("user", "a"), ("assistant", "")]) != exact_key([("user", "a")])
 
 
 def test_a_side_alone_decides_where_the_recipe_says_so():

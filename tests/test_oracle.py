@@ -151,7 +151,8 @@ def check(folder: Path, files: dict[str, dict[str, list[Row]]], of_sources: dict
     return result
 
 
-@settings(max_examples=25, phases=[Phase.generate, Phase.target])
+# Not shrunk: an example takes a second, and the oracle says what differs.
+@settings(max_examples=20, phases=[Phase.generate])
 @given(st.data())
 def test_beam_equals_the_reference(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
     files = data.draw(inputs())

@@ -15,7 +15,7 @@ from transforms.walk import compare_with_first, walk
 
 Ints = npt.NDArray[np.int64]
 
-SMALL = 32
+SMALL = 8
 """Open records in a group up to which its first one is compared with all others, round after round."""
 
 HUB_ROUNDS = 4

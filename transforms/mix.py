@@ -127,6 +127,8 @@ def quota(weights: Sequence[int], target: int) -> Quota:
     if total == 0 or target == 0:
         return Quota(0, -1, 0)
     repeats, rest = divmod(target, total)
+    if rest == 0:  # not bin 0 and up: bins of records that weigh nothing would give one copy more
+        return Quota(repeats, -1, 0)
     running = 0
     for number, weight in enumerate(weights):
         if running + weight > rest:
