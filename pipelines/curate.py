@@ -96,7 +96,7 @@ def decide(job: Job, ingested: Ingested, folder: Path, engine: Engine, report: R
     write_batch(
         folder / "blocks.arrow", pa.RecordBatch.from_pylist([block.__dict__ for block in blocks]), compress=False
     )
-    plan = decide_plan(job.recipe, job.names, ingested.records, folder)
+    plan = decide_plan(job.recipe, job.names, ingested.records, folder, spill=engine.local)
     steps = {"survey": units, "conclude": units} | ({"bands": units} if plan.near else {})
     with report.stage("decide", steps, engine.progress) as say:
         from pipelines import graphs
@@ -163,7 +163,7 @@ def release(
 def run_folder(work_dir: Path) -> Iterator[Path]:
     """A folder for this run's verdicts and summaries, gone afterwards."""
     folder = publish.scratch(work_dir / "runs", "run")
-    for name in ("verdicts", "text"):
+    for name in ("verdicts", "spill"):
         (folder / name).mkdir()
     try:
         yield folder

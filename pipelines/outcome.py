@@ -34,8 +34,8 @@ fewer, of about 8 MiB."""
 _MEASURES = ("rows", "turns", "words", "characters", "tokens")
 
 
-def decide_plan(recipe: Recipe, names: list[str], total: int, folder: Path) -> Plan:
-    """The decision stages' shared settings."""
+def decide_plan(recipe: Recipe, names: list[str], total: int, folder: Path, spill: bool) -> Plan:
+    """The decision stages' shared settings; a local run spills large batches to ``folder``."""
     filters = choose(recipe.filters, recipe.tokenizer is not None)
     _, rules, _, _ = apply(pa.RecordBatch.from_pylist([], schema=FEATURES), filters)
     exact, near = recipe.dedup.exact, recipe.dedup.near
@@ -56,6 +56,7 @@ def decide_plan(recipe: Recipe, names: list[str], total: int, folder: Path) -> P
         parts=max(8, ceil(total / PART_ROWS)),
         seed=recipe.seed,
         mix_unit=recipe.mix.unit if recipe.mix else "rows",
+        spill=str(folder / "spill") if spill else None,
     )
 
 

@@ -20,6 +20,8 @@ def rows(seed: int, count: int) -> list[Row]:
     for number in range(count):
         if number % 50 == 49:
             made.append(b"{broken " + str(number).encode())
+        elif number % 40 == 20:
+            made.append(chat("", " ".join(draw.choices(WORDS, k=60))))  # two filters have a reason to drop it
         elif number % 5 == 4 and isinstance(made[-3], dict):
             made.append(made[-3])
         else:
@@ -40,7 +42,8 @@ SETTINGS: dict[str, Any] = {
     "dedup": {"near": {"similarity": 0.6}},
     "mix": {"unit": "characters", "shares": {"river": "50 %", "hill": "40 %", "dale": "10 %"}, "max_epochs": 2},
     # Small, so that the cuts between shards and row groups would show any difference in what Arrow holds.
-    "release": {"splits": {"validation": "10 %"}, "shard": "64 KiB", "row_group": "4 KiB"},
+    "filters": {"length": {"answer_words": {"max": 55}}, "empty": {}},
+    "release": {"splits": {"validation": "10 %", "test": "5 %"}, "shard": "64 KiB", "row_group": "4 KiB"},
 }
 
 
@@ -83,9 +86,12 @@ def test_order_of_sources_files_and_keys_does_not_reach_the_bytes(
     turned = {source: dict(reversed(files.items())) for source, files in reversed(CONTENT.items())}
     mix = {key: SETTINGS["mix"][key] for key in reversed(SETTINGS["mix"])}
     mix["shares"] = dict(reversed(mix["shares"].items()))
+    filters = dict(reversed(SETTINGS["filters"].items()))
+    sets = SETTINGS["release"] | {"splits": dict(reversed(SETTINGS["release"]["splits"].items()))}
     (tmp_path / "elsewhere" / "deep").mkdir(parents=True)
     folder = tmp_path / "elsewhere" / "deep"
-    assert run(write_recipe(folder, turned, SOURCES, **SETTINGS | {"mix": mix}), folder / "out").contents() == reference
+    settings = SETTINGS | {"mix": mix, "filters": filters, "release": sets}
+    assert run(write_recipe(folder, turned, SOURCES, **settings), folder / "out").contents() == reference
 
 
 def test_content_and_seed_do_reach_the_bytes(tmp_path: Path, reference: dict[str, bytes]):

@@ -84,6 +84,7 @@ WRONG = [
     ("sources.a.max_loss", 1, "sources.a.max_loss: 1 is not a share"),
     ("sources.a.origin", "robot", "sources.a.origin: "),
     ("sources.a.priority", "high", "sources.a.priority: "),
+    ("sources.a.priority", 2**15, "sources.a.priority: "),
     ("sources", {}, "sources: "),
     ("sources", None, "sources: "),
     ("sources", {"a b": {"path": "x"}}, "source name 'a b' is not usable"),

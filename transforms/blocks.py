@@ -7,8 +7,14 @@ A block is ``(key, pyarrow.RecordBatch)``: a thousand to ten thousand rows under
   nothing, so the function sorts first.
 
 Both take ``function(key, rows) -> iterable of (key, batch)``, or of ``(output, key, batch)`` with named outputs.
+
+With a ``spill`` folder a large batch does not go through the runner: it is written to a file there and the shuffle
+carries the file's name. Beam's local runner keeps all that it shuffles in memory, twice, and passes it through one
+process; so a local run spills. On a cluster the runner's own shuffle does this better, and ``spill`` is None.
 """
 
+import os
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,15 +30,24 @@ Block = tuple[bytes, pa.RecordBatch]
 _LZ4, _PLAIN = pa.ipc.IpcWriteOptions(compression="lz4"), pa.ipc.IpcWriteOptions()
 _TEXT = (pa.string(), pa.large_string(), pa.binary())
 
+SPILL_BYTES = 1 << 17
+"""Batches from this size on are spilled; below, a message is cheaper than a file."""
+
+# What travels instead of a spilled batch.
+_PIECE = pa.schema([("__piece", pa.string())])
+
+
+def _options(schema: pa.Schema) -> pa.ipc.IpcWriteOptions:
+    """Hashes and addresses do not compress; text does, by half and more."""
+    return _LZ4 if any(kind in _TEXT for kind in schema.types) else _PLAIN
+
 
 class RecordBatchCoder(beam.coders.Coder):
     """Arrow IPC on the wire: pickle would ship a slice with its whole parent (arrow GH-26685)."""
 
     def encode(self, value: pa.RecordBatch) -> bytes:
         sink = pa.BufferOutputStream()
-        # Hashes and addresses do not compress; text does, by half and more.
-        options = _LZ4 if any(kind in _TEXT for kind in value.schema.types) else _PLAIN
-        with pa.ipc.new_stream(sink, value.schema, options=options) as writer:
+        with pa.ipc.new_stream(sink, value.schema, options=_options(value.schema)) as writer:
             writer.write_batch(value)
         return sink.getvalue().to_pybytes()
 
@@ -54,19 +69,39 @@ beam.coders.registry.register_coder(pa.RecordBatch, RecordBatchCoder)
 
 
 class _Apply(beam.DoFn):
-    def __init__(self, function: Callable[..., Iterable[tuple[Any, ...]]], named: bool, stage: str, grouped: bool):
-        self._function, self._named, self._stage, self._grouped = function, named, stage, grouped
+    def __init__(
+        self,
+        function: Callable[..., Iterable[tuple[Any, ...]]],
+        named: bool,
+        stage: str,
+        grouped: bool,
+        spill: str | None,
+    ):
+        self._function, self._named, self._stage = function, named, stage
+        self._grouped, self._spill = grouped, spill
 
     def process(self, element: tuple[bytes, Any], *extra: Any) -> Iterator[Any]:
         key, rows = element
-        if self._grouped:
-            rows = pa.Table.from_batches(list(rows))
-        for output in self._function(key, rows, *extra):
-            if self._named:
-                yield beam.pvalue.TaggedOutput(output[0], (output[1], output[2]))
-            else:
-                yield output
+        rows = pa.Table.from_batches([_fetch(batch) for batch in rows]) if self._grouped else _fetch(rows)
+        for *tag, target, batch in self._function(key, rows, *extra):
+            block = target, self._leave(batch)
+            yield beam.pvalue.TaggedOutput(tag[0], block) if self._named else block
         tick(self._stage)
+
+    def _leave(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        if self._spill is None or batch.nbytes < SPILL_BYTES:
+            return batch
+        path = os.path.join(self._spill, f"{uuid.uuid4().hex}.arrow")
+        with pa.ipc.new_file(path, batch.schema, options=_options(batch.schema)) as writer:
+            writer.write_batch(batch)
+        return pa.RecordBatch.from_arrays([pa.array([path])], schema=_PIECE)
+
+
+def _fetch(batch: pa.RecordBatch) -> pa.RecordBatch:
+    if not batch.schema.equals(_PIECE):
+        return batch
+    # Memory-mapped: numbers are used where they lie. A retried bundle reads the same file again.
+    return pa.ipc.open_file(pa.memory_map(batch[0][0].as_py())).get_batch(0)
 
 
 @dataclass
@@ -80,13 +115,15 @@ class MapBlocks(beam.PTransform):
     stage: str
     outputs: Sequence[str] = ()
     extra: Sequence[Any] = ()
+    spill: str | None = None
     _grouped = False
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def expand(self, blocks: Any) -> Any:
-        step = beam.ParDo(_Apply(self.function, bool(self.outputs), self.stage, self._grouped), *self.extra)
+        apply = _Apply(self.function, bool(self.outputs), self.stage, self._grouped, self.spill)
+        step = beam.ParDo(apply, *self.extra)
         if not self.outputs:
             return blocks | "apply" >> step.with_output_types(Block)
         results = blocks | "apply" >> step.with_outputs(*self.outputs)

@@ -97,20 +97,14 @@ def read_done(folder: Path) -> dict[str, Any] | None:
 
 def write_batch(path: Path, batch: pa.RecordBatch, compress: bool = True) -> None:
     """Write one block file."""
-    write_batches(path, [batch], compress)
-
-
-def write_batches(path: Path, batches: Sequence[pa.RecordBatch], compress: bool = True) -> None:
-    """Write batches of one schema as a file."""
     options = _LZ4 if compress else None
-    with replacing(path) as staging, pa.ipc.new_file(str(staging), batches[0].schema, options=options) as writer:
-        for batch in batches:
-            writer.write_batch(batch)
+    with replacing(path) as staging, pa.ipc.new_file(str(staging), batch.schema, options=options) as writer:
+        writer.write_batch(batch)
 
 
-def read_batch(path: str, number: int = 0) -> pa.RecordBatch:
-    """A batch of a file, memory-mapped: columns that nobody touches are not read."""
-    return pa.ipc.open_file(pa.memory_map(path)).get_batch(number)
+def read_batch(path: str) -> pa.RecordBatch:
+    """A whole block file, memory-mapped: columns that nobody touches are not read."""
+    return pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
 
 
 def block_name(number: int) -> str:

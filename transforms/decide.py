@@ -72,6 +72,7 @@ class Plan:
     parts: int
     seed: int
     mix_unit: str  # of the mix: rows, characters, tokens
+    spill: str | None  # folder for large batches of a local run
 
     @property
     def rules(self) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from transforms import mix, shards
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
 from transforms.collect import add_up, leave
-from transforms.corpus import Block, read_batch, write_batches
+from transforms.corpus import Block, read_batch
 from transforms.decide import Plan, UnitView
 from transforms.keys import U64, halves, hex_ids, seeded
 
@@ -27,9 +27,6 @@ Ints = npt.NDArray[np.int64]
 
 SHARD_ROWS, LEDGER_PART, SELECTED_ROWS = b"shard", b"ledger", b"selected"
 """Kinds of keys out of ``Select``: one shuffle carries them all."""
-
-# Where a part of a shard lies.
-PIECE = pa.schema([("path", pa.string()), ("batch", pa.int64())])
 
 LEDGER_ROWS = 1 << 18
 """Records per ledger file; a fixed number, so that the files do not depend on how the work was divided."""
@@ -69,8 +66,9 @@ class ReleasePlan:
     row_group_bytes: int
     staging: str
 
-    def spill_path(self, unit: int) -> str:
-        return str(Path(self.decide.folder) / "text" / f"{unit:08d}.arrow")
+    @property
+    def spill(self) -> str | None:
+        return self.decide.spill
 
     def partition_name(self, number: int) -> str:
         """``<split>-<partition of the split>`` for a partition counted over all splits."""
@@ -123,12 +121,7 @@ class FindCut:
 
 @dataclass(frozen=True)
 class Select:
-    """Unit → its kept rows with their text, its ledger rows, and its share of the statistics.
-
-    Text does not go through the shuffle: the unit's rows lie in a file of the run's folder, a batch per shard, and a
-    shard is told which batches are its own. The local runner keeps all that it shuffles in memory and passes it
-    through one process; a file is written and read once, by whoever needs it.
-    """
+    """Unit → its kept rows with their text to shards, its ledger rows, and its share of the statistics."""
 
     plan: ReleasePlan
 
@@ -179,11 +172,7 @@ class Select:
             mine = split[of] == number
             partition[mine] = first + hash_parts(place[mine], partitions).astype(np.int64)
             first += partitions
-        path = plan.spill_path(view.number)
-        parts = list(split_by(pa.RecordBatch.from_arrays(columns, names), partition))
-        write_batches(Path(path), [rows for _, rows in parts])
-        for number, (key, _) in enumerate(parts):
-            yield SHARD_ROWS + key, pa.RecordBatch.from_arrays([pa.array([path]), pa.array([number])], schema=PIECE)
+        yield from split_by(pa.RecordBatch.from_arrays(columns, names), partition, kind=SHARD_ROWS)
 
     def _ledger(
         self, view: UnitView, verdicts: pa.RecordBatch, taken: npt.NDArray[np.int32], split: Ints
@@ -276,9 +265,7 @@ class Write:
             file = staging / "ledger" / f"records-{number:05d}.parquet"
             leave(folder, "ledger", key, shards.write_ledger(table, file))
         else:
-            pieces = sorted(zip(table["path"].to_pylist(), table["batch"].to_pylist(), strict=True))
-            rows = pa.Table.from_batches([read_batch(path, batch) for path, batch in pieces])
             stem = staging / "data" / self.plan.partition_name(number)
-            files = shards.write_shard(rows, stem, self.plan.shard_bytes, self.plan.row_group_bytes)
+            files = shards.write_shard(table, stem, self.plan.shard_bytes, self.plan.row_group_bytes)
             leave(folder, "shard", key, pa.concat_batches(list(files)))
         return iter(())
