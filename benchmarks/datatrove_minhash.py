@@ -2,11 +2,11 @@
 
     .venv-peers/bin/python benchmarks/datatrove_minhash.py ROWS WORK [--words split|eng] [--workers 2]
 
-ROWS is a folder of JSONL files with ``text`` and ``id``, one file a task. Four stages: signatures (5-word shingles, 14
-buckets of 8 hashes), buckets, cluster, filter. Left out of the example: its token counter; what is kept is written
-uncompressed, what is removed is not written. ``--words eng`` is the example's own splitter for English (spaCy's rules,
-which need no download); ``split`` is ``str.split``, the cheapest splitter that can be given to it. Prints JSON:
-seconds of each stage and the number of rows kept.
+ROWS is a folder of JSONL files with ``text`` and ``id``, one file a task. Four stages: signatures (5-word
+shingles, 14 buckets of 8 hashes), buckets, cluster, filter. Left out of the example: its token counter; what
+is kept is written uncompressed, what is removed is not written. ``--words eng`` is the example's own splitter
+for English (spaCy's rules, which need no download); ``split`` is ``str.split``, the cheapest splitter that
+can be given to it. Prints JSON: seconds of each stage and the number of rows kept.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from datatrove.pipeline.writers.jsonl import JsonlWriter  # type: ignore[import-
 from datatrove.utils.word_tokenizers import WordTokenizer  # type: ignore[import-not-found]
 
 
-class Split(WordTokenizer):  # type: ignore[misc]
+class Split(WordTokenizer):
     """Words between white space; datatrove has lower-cased the text and removed punctuation before."""
 
     def word_tokenize(self, text: str) -> list[str]:
@@ -46,7 +46,9 @@ def run(rows: Path, work: Path, words: str, workers: int) -> dict[str, Any]:
     shutil.rmtree(work, ignore_errors=True)
     config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
     reader = JsonlReader(str(rows))
-    signatures, buckets, remove, kept = (str(work / name) for name in ("signatures", "buckets", "remove", "kept"))
+    signatures, buckets, remove, kept = (
+        str(work / name) for name in ("signatures", "buckets", "remove", "kept")
+    )
     language = Split("eng") if words == "split" else words
     tasks = len(list(rows.glob("*.jsonl")))
     stages: dict[str, tuple[int, list[Any]]] = {
@@ -66,7 +68,9 @@ def run(rows: Path, work: Path, words: str, workers: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("rows", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--words", default="split")

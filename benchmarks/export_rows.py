@@ -2,8 +2,8 @@
 
     python -m benchmarks.export_rows WORK_DIR FOLDER [--files 2] [--limit N]
 
-They are the very records that Gristmill decides on, each as one text: its messages joined by line feeds. The files
-are about equal in bytes, one for each of the peer's tasks.
+They are the very records that Gristmill decides on, each as one text: its messages joined by line feeds. The
+files are about equal in bytes, one for each of the peer's tasks.
 """
 
 import argparse
@@ -11,18 +11,23 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from transforms.texts import message_text
+from transforms.texts import message_texts
 
 
 def texts(work_dir: Path) -> Iterator[str]:
     for path in sorted(work_dir.glob("corpus/text/*/[0-9]*.arrow")):
         with pa.memory_map(str(path)) as source:
-            messages = pa.ipc.open_file(source).read_all()["messages"].to_pylist()
-        for record in messages:
-            yield "\n".join(message_text(message) for message in record)
+            for batch in pa.ipc.open_file(source).read_all().to_batches():
+                messages = batch["messages"]
+                spoken = message_texts(messages.flatten()).to_pylist()
+                ends = np.cumsum(pc.list_value_length(messages)).tolist()
+                for start, end in zip([0, *ends], ends):
+                    yield "\n".join(spoken[start:end])
 
 
 def export(work_dir: Path, folder: Path, files: int = 2, limit: int | None = None) -> int:
@@ -44,7 +49,9 @@ def export(work_dir: Path, folder: Path, files: int = 2, limit: int | None = Non
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("work_dir", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--files", type=int, default=2)

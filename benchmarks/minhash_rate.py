@@ -1,19 +1,20 @@
 """Records per second from text to 128-permutation MinHash on one core: Gristmill against a rensa loop.
 
-    python benchmarks/minhash_rate.py --peers-python /path/to/python-with-rensa [--runs 7]
+    python -m benchmarks.minhash_rate [--runs 7] [--peers-python PYTHON]
+    python benchmarks/minhash_rate.py rensa --rows rows.jsonl    (one side, in this interpreter)
 
 Every run is a fresh interpreter pinned to one core, the sides take turns, and the table shows medians. Both
 sides read the same texts first (not timed) and make 5-word shingles of lower-cased words. "First pass" is the
-first in its process, "warm" the second. Without ``--data`` the texts are those of ``../shared/data``: Dolly,
-codegen and toolformer, with instruction, input and response joined. Besides the loop over records of rensa's
-README, its batch call (1,000 records at a time) and its other sketch are listed.
+first in its process, "warm" the second. The texts are those of ``../shared/data``: Dolly, codegen and
+toolformer, with instruction, input and response joined; or the ``text`` of each line of ``--rows``. Besides
+the loop over records of rensa's README, its batch call (1,000 records at a time) and its other sketch are
+listed. PYTHON is one that has rensa; without it, that of ``.venv-peers``, which ``make bench`` fills.
 """
 
 import argparse
 import importlib
 import json
 import os
-import platform
 import re
 import statistics
 import subprocess
@@ -25,6 +26,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
+PEERS_PYTHON = os.environ.get("GRISTMILL_PEERS_PYTHON", str(ROOT / ".venv-peers" / "bin" / "python"))
 FILES = (
     "human/dolly-15k-en.jsonl",
     "synthetic/codegen-instruct.json",
@@ -40,12 +42,15 @@ PHASES = ("words", "shingles", "signatures")
 Seconds = dict[str, float]
 
 
-def read_texts(data: Path) -> list[str]:
+def read_texts(rows: Path | None, data: Path = DATA) -> list[str]:
+    if rows is not None:
+        with rows.open("rb") as lines:
+            return [json.loads(line)["text"] for line in lines]
     texts = []
     for name in FILES:
         raw = (data / name).read_text(encoding="utf-8")
-        rows = json.loads(raw) if name.endswith(".json") else map(json.loads, filter(None, raw.split("\n")))
-        texts += ["\n".join(row[field] for field in FIELDS if row.get(field)) for row in rows]
+        read = json.loads(raw) if name.endswith(".json") else map(json.loads, filter(None, raw.split("\n")))
+        texts += ["\n".join(row[field] for field in FIELDS if row.get(field)) for row in read]
     return texts
 
 
@@ -116,22 +121,23 @@ SIDES: dict[str, tuple[str, Callable[[list[str]], Callable[[], Seconds]]]] = {
 }
 
 
-def measure(side: str, data: Path) -> None:
+def measure(side: str, rows: Path | None) -> None:
     """In a child process: two passes, printed as JSON."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    texts = read_texts(data)
+    texts = read_texts(rows)
     one_pass = SIDES[side][1](texts)
     size = sum(len(text.encode()) for text in texts)
     print(json.dumps({"records": len(texts), "bytes": size, "first": one_pass(), "warm": one_pass()}))
 
 
-def compare(peers_python: str, data: Path, runs: int) -> None:
+def compare(peers_python: str, rows: Path | None, runs: int) -> str:
+    """Run all sides in turn; a table in Markdown."""
     found: dict[str, list[dict]] = {side: [] for side in SIDES}
     for _ in range(runs):
         for side, results in found.items():
             python = sys.executable if side == "ours" else peers_python
-            command = [python, __file__, side, "--data", str(data)]
+            command = [python, __file__, side] + (["--rows", str(rows)] if rows else [])
             done = subprocess.run(command, env={**os.environ, **ONE_THREAD}, capture_output=True, text=True)
             if done.returncode:
                 sys.exit(f"{SIDES[side][0]} failed under {python}:\n{done.stderr}")
@@ -141,41 +147,47 @@ def compare(peers_python: str, data: Path, runs: int) -> None:
         return statistics.median(result[when][phase] for result in found[side])
 
     records, size = found["ours"][0]["records"], found["ours"][0]["bytes"]
-    base = median("rensa", "warm", "total")
-    print(f"{records:,} records, {size / 1e6:.1f} MB, {PERMUTATIONS} permutations, {WORDS}-word shingles,")
-    print(f"one core, medians of {runs} alternating runs, Python {platform.python_version()}, {cpu()}\n")
-    print("| | first pass s | warm s | words s | shingles s | signatures s | records/s | MB/s | to rensa |")
-    print("|---" * 9 + "|")
+    lines = [
+        f"{records:,} records, {size / 1e6:.1f} MB, {PERMUTATIONS} permutations, {WORDS}-word shingles, "
+        f"one core, medians of {runs} alternating runs.",
+        "",
+        "| | first pass s | warm s | words | shingles | signatures | records/s | MB/s | to the loop's rate |",
+        "|---" * 9 + "|",
+    ]
     for side, (title, _) in SIDES.items():
         total = median(side, "warm", "total")
         phases = " | ".join(f"{median(side, 'warm', name):.3f}" for name in PHASES)
-        print(
+        pairs = zip(found["rensa"], found[side], strict=True)
+        faster = statistics.median(loop["warm"]["total"] / own["warm"]["total"] for loop, own in pairs)
+        lines.append(
             f"| {title} | {median(side, 'first', 'total'):.3f} | {total:.3f} | {phases} "
-            f"| {records / total:,.0f} | {size / total / 1e6:.1f} | {base / total:.2f} |"
+            f"| {records / total:,.0f} | {size / total / 1e6:.1f} | {faster:.2f} |"
         )
+    return "\n".join(lines)
 
 
-def cpu() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n")
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+def bench(runs: int) -> str:
+    """The section of ``make bench``."""
+    if not DATA.is_dir():
+        text = "Skipped: there is no ../shared/data beside the repository."
+    elif not Path(PEERS_PYTHON).exists():
+        text = "Skipped: there is no environment with rensa; make bench makes one."
+    else:
+        text = compare(PEERS_PYTHON, None, runs)
+    return f"## MinHash on one core\n\n{text}\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="MinHash rate against rensa, text to signature.")
     parser.add_argument("side", nargs="?", choices=SIDES, help="measure one side in this interpreter")
-    parser.add_argument("--peers-python", default=os.environ.get("GRISTMILL_PEERS_PYTHON"))
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--peers-python", default=PEERS_PYTHON, help="a python that has rensa")
+    parser.add_argument("--rows", type=Path, help="JSONL whose text is hashed, instead of the shared data")
     parser.add_argument("--runs", type=int, default=7)
     arguments = parser.parse_args()
     if arguments.side:
-        measure(arguments.side, arguments.data)
-    elif not arguments.peers_python:
-        parser.error("give --peers-python or set GRISTMILL_PEERS_PYTHON: a python that has rensa installed")
+        measure(arguments.side, arguments.rows)
     else:
-        compare(arguments.peers_python, arguments.data, arguments.runs)
+        print(compare(arguments.peers_python, arguments.rows, arguments.runs))
 
 
 if __name__ == "__main__":

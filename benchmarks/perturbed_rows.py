@@ -2,11 +2,12 @@
 
     python -m benchmarks.perturbed_rows 1000000 build/bench/rows-1000000.jsonl
 
-Each row is one of three kinds, by a hash of its number: 75 % are new texts (a real row with 30 % of its words
-exchanged for words drawn from all rows, so that no two share many 5-word shingles), 20 % near duplicates of an
-earlier new row (one word in 60 exchanged: a similarity of 0.85 and more on 5-word shingles), 5 % exact copies of an
-earlier row. Earlier rows are drawn with a preference for the first ones, so that groups differ in size and lie
-far apart in the file. Row i depends on i alone: the first rows of a longer file are the shorter file.
+Each row is one of three kinds, drawn from a fixed seed: 75 % are new texts (a real row with 30 % of its words
+exchanged for words drawn from all rows, so that no two share many 5-word shingles), 20 % near duplicates of
+an earlier new row (one word in 60 exchanged: a similarity of 0.85 and more on 5-word shingles), 5 % exact
+copies of an earlier row. Earlier rows are drawn with a preference for the first ones, so that groups differ
+in size and lie far apart in the file. Row i depends on i alone: the first rows of a longer file are the
+shorter file.
 """
 
 import argparse
@@ -52,7 +53,9 @@ class Rows:
             bounds.append(len(self.words))
         self.bounds, self.prompts = np.array(bounds), np.array(prompts)
         draw = np.random.default_rng(SEED).random((count, 3))
-        self.kind = np.where(draw[:, 0] < NEAR_SHARE, NEAR, np.where(draw[:, 0] < NEAR_SHARE + EXACT_SHARE, EXACT, NEW))
+        self.kind = np.where(
+            draw[:, 0] < NEAR_SHARE, NEAR, np.where(draw[:, 0] < NEAR_SHARE + EXACT_SHARE, EXACT, NEW)
+        )
         self.base = (draw[:, 1] * len(prompts)).astype(np.int64)
         long = np.diff(self.bounds)[self.base] >= WORDS_PER_EDIT
         eligible = np.flatnonzero((self.kind == NEW) & long)
@@ -113,7 +116,9 @@ def write(count: int, path: Path, data: Path = DATA) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("count", type=int)
     parser.add_argument("path", type=Path)
     arguments = parser.parse_args()

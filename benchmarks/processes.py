@@ -1,7 +1,7 @@
-"""Runs a command and measures it: seconds from start to end, or the peak memory of it and all its descendants.
+"""Runs a command and measures it: seconds from start to end, or peak memory with all its descendants.
 
-Memory is sampled in runs of their own: reading /proc/PID/smaps_rollup costs milliseconds per process and sample, which
-on two cores would be seen in the times.
+Memory is sampled in runs of their own: reading /proc/PID/smaps_rollup costs milliseconds per process and
+sample, which on two cores would be seen in the times.
 """
 
 import os

@@ -1,5 +1,6 @@
 """The Beam graphs: the data's way as transforms, top to bottom. What each step does is in ``transforms/``."""
 
+from functools import partial
 from typing import Any
 
 import apache_beam as beam
@@ -36,69 +37,73 @@ def ingest(pipeline: Any, work: IngestSplits, pending: list[int]) -> None:
 
 def decide(pipeline: Any, plan: Plan, units: int) -> None:
     """Features → one verdict per record, histograms and tallies for the command."""
-    survey = _start(pipeline, units) | "survey" >> MapBlocks(
-        Survey(plan), "survey", ("candidates", "present"), spill=plan.spill
-    )
+    map_blocks, repartition = _moves(plan.spill)
+    survey = _start(pipeline, units) | "survey" >> map_blocks(Survey(plan), "survey", ("candidates", "present"))
     dropped = [survey["present"]]
     if plan.exact is not None:
-        exact = survey["candidates"] | "exact" >> Repartition(FindCopies(plan), "exact", spill=plan.spill)
+        exact = survey["candidates"] | "exact" >> repartition(FindCopies(plan), "exact")
         dropped.append(exact)
     if plan.near is not None:
         links = (
             dropped
             | "left" >> beam.Flatten()
-            | "bands" >> Repartition(EmitBands(plan), "bands", spill=plan.spill)
-            | "link" >> Repartition(LinkBuckets(plan), "link", spill=plan.spill)
+            | "bands" >> repartition(EmitBands(plan), "bands")
+            | "link" >> repartition(LinkBuckets(plan), "link")
         )
         near = (
             _grouped(links, plan)
-            | "gather" >> Repartition(GatherMembers(plan), "gather", spill=plan.spill)
-            | "near" >> Repartition(FindNear(plan), "near", spill=plan.spill)
+            | "gather" >> repartition(GatherMembers(plan), "gather")
+            | "near" >> repartition(FindNear(plan), "near")
         )
         dropped.append(near)
     _ = (
         dropped
         | "verdicts" >> beam.Flatten()
-        | "conclude" >> Repartition(Conclude(plan), "conclude", spill=plan.spill)
-        | "add up" >> Repartition(AddUp(plan), "add", spill=plan.spill)
+        | "conclude" >> repartition(Conclude(plan), "conclude")
+        | "add up" >> repartition(AddUp(plan), "add")
     )
 
 
 def _grouped(links: Any, plan: Plan) -> Any:
     """Stars of the parts → labels by block: one merge, or rounds where one worker would hold too much."""
+    map_blocks, repartition = _moves(plan.spill)
     if plan.total <= ONE_WORKER:
-        return links | "merge" >> Repartition(MergeStars(plan), "merge", spill=plan.spill)
+        return links | "merge" >> repartition(MergeStars(plan), "merge")
     for number in range(ROUNDS):
         for large in (True, False):
             name = f"{'large' if large else 'small'} star {number}"
             links = (
                 links
-                | f"{name} spread" >> MapBlocks(SpreadEdges(plan, both=large), "star", spill=plan.spill)
-                | name >> Repartition(Star(plan, large), "star", spill=plan.spill)
+                | f"{name} spread" >> map_blocks(SpreadEdges(plan, both=large), "star")
+                | name >> repartition(Star(plan, large), "star")
             )
     return (
         links
-        | "finish spread" >> MapBlocks(SpreadEdges(plan, both=True), "star", spill=plan.spill)
-        | "finish" >> Repartition(FinishStars(plan), "star", spill=plan.spill)
+        | "finish spread" >> map_blocks(SpreadEdges(plan, both=True), "star")
+        | "finish" >> repartition(FinishStars(plan), "star")
     )
 
 
 def release(pipeline: Any, plan: ReleasePlan, units: int) -> None:
     """Verdicts and text → shards and ledger."""
+    map_blocks, repartition = _moves(plan.spill)
     start = _start(pipeline, units)
     cuts: tuple[Any, ...] = ()
     if plan.quotas is not None:
         found = (
-            start
-            | "emit cut" >> MapBlocks(EmitCut(plan), "cut", spill=plan.spill)
-            | "find cut" >> Repartition(FindCut(plan), "find", spill=plan.spill)
+            start | "emit cut" >> map_blocks(EmitCut(plan), "cut") | "find cut" >> repartition(FindCut(plan), "find")
         )
         cuts = (beam.pvalue.AsList(found),)
     _ = (
         start
-        | "select" >> MapBlocks(Select(plan), "select", extra=cuts, spill=plan.spill)
-        | "write" >> Repartition(Write(plan), "write", spill=plan.spill)
+        | "select" >> map_blocks(Select(plan), "select", extra=cuts)
+        | "write" >> repartition(Write(plan), "write")
     )
+
+
+def _moves(spill: str | None) -> tuple[Any, Any]:
+    """The two moves with the run's spill folder."""
+    return partial(MapBlocks, spill=spill), partial(Repartition, spill=spill)
 
 
 def _start(pipeline: Any, units: int) -> Any:

@@ -22,7 +22,9 @@ Row = dict[str, Any] | bytes  # bytes: a line as it is, readable or not
 
 def chat(prompt: str, answer: str, **more: Any) -> dict[str, Any]:
     """A row in the ``messages`` shape."""
-    return {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]} | more
+    return {
+        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
+    } | more
 
 
 def lines(rows: list[Row]) -> bytes:
@@ -30,7 +32,10 @@ def lines(rows: list[Row]) -> bytes:
 
 
 def write_recipe(
-    folder: Path, files: dict[str, dict[str, list[Row]]], sources: dict[str, dict[str, Any]] | None = None, **settings: Any
+    folder: Path,
+    files: dict[str, dict[str, list[Row]]],
+    sources: dict[str, dict[str, Any]] | None = None,
+    **settings: Any,
 ) -> Path:
     """``files``: by source, by file name, the rows. ``sources`` adds settings to a source, ``settings`` to the recipe.
 
@@ -41,7 +46,12 @@ def write_recipe(
         (folder / source).mkdir(parents=True, exist_ok=True)
         for name, rows in by_file.items():
             (folder / source / name).write_bytes(lines(rows))
-        made[source] = {"path": f"{source}/*.jsonl", "container": "jsonl", "max_bad": "100 %", "max_loss": "100 %"}
+        made[source] = {
+            "path": f"{source}/*.jsonl",
+            "container": "jsonl",
+            "max_bad": "100 %",
+            "max_loss": "100 %",
+        }
         made[source] |= (sources or {}).get(source, {})
     recipe = {"name": "small", "version": "1.0.0", "sources": made} | settings
     path = folder / "recipe.yaml"
@@ -62,7 +72,10 @@ class Published:
     @property
     def ledger(self) -> list[dict[str, Any]]:
         """Rows about records, in address order, then those of quarantined rows."""
-        files = [*sorted((self.path / "ledger").glob("records-*.parquet")), self.path / "ledger" / "quarantined.parquet"]
+        files = [
+            *sorted((self.path / "ledger").glob("records-*.parquet")),
+            self.path / "ledger" / "quarantined.parquet",
+        ]
         return [row for file in files for row in read(file)]
 
     @property

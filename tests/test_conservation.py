@@ -34,9 +34,15 @@ def test_the_manifest_adds_up(quickstart: Published):
             assert file.rows <= file.records + file.quarantined + file.consumed
         left = account.records
         for stage in ("filter", "exact_dedup", "near_dedup"):
-            left -= sum(count for rule, count in account.dropped.items() if release.stage_of(rule) == stage and rule != "mix.target")
+            left -= sum(
+                count
+                for rule, count in account.dropped.items()
+                if release.stage_of(rule) == stage and rule != "mix.target"
+            )
             assert account.stages[stage].rows == left, (name, stage)
-    assert sum(one.rows for one in manifest.splits.values()) == sum(a.stages["released"].rows for a in manifest.sources.values())
+    assert sum(one.rows for one in manifest.splits.values()) == sum(
+        a.stages["released"].rows for a in manifest.sources.values()
+    )
     assert sum(file.rows or 0 for file in manifest.files if file.path.startswith("data/")) == 120
 
 
@@ -47,7 +53,9 @@ def test_the_ledger_adds_up(quickstart: Published):
         assert counts[name, "kept"] == account.kept
         assert counts[name, "dropped"] == sum(account.dropped.values())
         assert counts[name, "quarantined"] == account.quarantined
-        rules = Counter(row["rule"] for row in ledger if row["source"] == name and row["verdict"] == "dropped")
+        rules = Counter(
+            row["rule"] for row in ledger if row["source"] == name and row["verdict"] == "dropped"
+        )
         assert rules == account.dropped
     records = [row for row in ledger if row["verdict"] != "quarantined"]
     where = [(row["source"], row["file"], row["index"], row["part"]) for row in records]
@@ -74,7 +82,9 @@ def test_shards_hold_what_the_ledger_keeps(quickstart: Published):
     kept = {row["id"]: row["copies"] for row in quickstart.ledger if row["verdict"] == "kept"}
     assert Counter(row["id"] for row in released) == kept
     for split in quickstart.manifest.splits:
-        assert {row["id"] for row in quickstart.rows(split)} == {row["id"] for row in quickstart.ledger if row["split"] == split}
+        assert {row["id"] for row in quickstart.rows(split)} == {
+            row["id"] for row in quickstart.ledger if row["split"] == split
+        }
     assert len(quickstart.quarantine) == sum(one.quarantined for one in quickstart.manifest.sources.values())
 
 
@@ -144,7 +154,15 @@ def break_quarantine(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("pipelines.curate.take_stock", fewer)
 
 
-BREAKS = [break_selected, break_ledger, break_tally, break_message, break_shard, break_blocks, break_quarantine]
+BREAKS = [
+    break_selected,
+    break_ledger,
+    break_tally,
+    break_message,
+    break_shard,
+    break_blocks,
+    break_quarantine,
+]
 
 
 @pytest.mark.parametrize("break_it", BREAKS)
@@ -153,7 +171,9 @@ def test_a_run_that_loses_a_record_fails(
 ):
     path = write_recipe(tmp_path, SMALL)
     break_it(monkeypatch)
-    with pytest.raises(GristmillError, match="conservation broken in .*nothing was published|were read and .* stored"):
+    with pytest.raises(
+        GristmillError, match=r"conservation broken in .*nothing was published|were read and .* stored"
+    ):
         run(path, tmp_path / "out")
     assert published(tmp_path / "out") == []
     assert leftovers(tmp_path / "out") == []
@@ -162,7 +182,9 @@ def test_a_run_that_loses_a_record_fails(
 def test_check_conservation_compares_both_sides():
     accounts.check_conservation("here", 5, {"kept": 3, "dropped": 2})
     for into in (4, 6):
-        with pytest.raises(GristmillError, match=f"in here: {into} records went in, 3 kept \\+ 2 dropped = 5 came out"):
+        with pytest.raises(
+            GristmillError, match=f"in here: {into} records went in, 3 kept \\+ 2 dropped = 5 came out"
+        ):
             accounts.check_conservation("here", into, {"kept": 3, "dropped": 2})
 
 
@@ -182,17 +204,30 @@ def test_more_bad_rows_than_the_budget_stop_the_run(tmp_path: Path, where: str):
 
 def test_exactly_the_budget_is_within_it(tmp_path: Path):
     rows: list[Row] = [*(chat("How?", f"number {n}") for n in range(6)), b"{broken", b"[]"]
-    assert run(write_recipe(tmp_path, {"a": {"x.jsonl": rows}}, {"a": {"max_bad": "25 %"}}), tmp_path / "out").path.is_dir()
+    assert run(
+        write_recipe(tmp_path, {"a": {"x.jsonl": rows}}, {"a": {"max_bad": "25 %"}}), tmp_path / "out"
+    ).path.is_dir()
 
 
 def test_a_source_that_deduplication_would_wipe_out_stops_the_run(tmp_path: Path):
-    rows: list[Row] = [*(chat("How?", "same") for _ in range(6)), chat("How?", "other"), chat("How?", "third"), chat("", "")]
+    rows: list[Row] = [
+        *(chat("How?", "same") for _ in range(6)),
+        chat("How?", "other"),
+        chat("How?", "third"),
+        chat("", ""),
+    ]
     files: dict[str, dict[str, list[Row]]] = {"a": {"x.jsonl": rows}}
     path = write_recipe(tmp_path, files, {"a": {"max_loss": None}})
     with pytest.raises(GristmillError) as stopped:
         run(path, tmp_path / "out")
     # What the filters dropped is not lost to deduplication: 5 of 8, not of 9.
-    for part in ("source 'a'", "5 of 8 records (62.5%)", "its allowed 50 %", "5 of them to record ", "sources.a.max_loss"):
+    for part in (
+        "source 'a'",
+        "5 of 8 records (62.5%)",
+        "its allowed 50 %",
+        "5 of them to record ",
+        "sources.a.max_loss",
+    ):
         assert part in str(stopped.value)
     assert published(tmp_path / "out") == []
     write_recipe(tmp_path, files, {"a": {"max_loss": "62 %"}})
@@ -204,14 +239,19 @@ def test_a_source_that_deduplication_would_wipe_out_stops_the_run(tmp_path: Path
 
 def test_a_source_whose_rows_are_all_dropped_is_no_accident_of_ours(tmp_path: Path):
     """Filters may take everything from a source; the release then has nothing of it, and says so."""
-    files: dict[str, dict[str, list[Row]]] = {"a": {"x.jsonl": [chat("", ""), chat(" ", "x")]}, "b": {"x.jsonl": [chat("a", "b")]}}
+    files: dict[str, dict[str, list[Row]]] = {
+        "a": {"x.jsonl": [chat("", ""), chat(" ", "x")]},
+        "b": {"x.jsonl": [chat("a", "b")]},
+    }
     result = run(write_recipe(tmp_path, files), tmp_path / "out")
     assert result.manifest.sources["a"].kept == 0
     assert result.manifest.sources["a"].dropped == {"empty.blank_turns": 2}
     assert [row["source"] for row in result.rows()] == ["b"]
 
 
-def test_an_unreadable_file_stops_before_work_starts_or_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_unreadable_file_stops_before_work_starts_or_is_skipped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     path = write_recipe(tmp_path, SMALL, {"a": {"container": None}})
     (tmp_path / "a" / "broken.jsonl").write_bytes(b"\x1f\x8b\x08\x00 this is no gzip")
     with pytest.raises(GristmillError, match=r"source 'a': .*broken\.jsonl"):

@@ -10,7 +10,21 @@ import pytest
 from pipelines import inputs
 from tests.recipes import Published, Row, chat, run, write_recipe
 
-WORDS = "mill river stone grain flour sack cart horse miller wheel water wind bread oven cat mouse door rope".split()
+WORDS = [
+    "mill",
+    "river",
+    "stone",
+    "grain",
+    "flour",
+    "sack",
+    "cart",
+    "horse",
+    "miller",
+    "wheel",
+    "water",
+    "wind",
+    "bread",
+]
 
 
 def rows(seed: int, count: int) -> list[Row]:
@@ -40,7 +54,11 @@ SOURCES: dict[str, Any] = {"river": {"origin": "synthetic"}, "hill": {"origin": 
 SETTINGS: dict[str, Any] = {
     "seed": 11,
     "dedup": {"near": {"similarity": 0.6}},
-    "mix": {"unit": "characters", "shares": {"river": "50 %", "hill": "40 %", "dale": "10 %"}, "max_epochs": 2},
+    "mix": {
+        "unit": "characters",
+        "shares": {"river": "50 %", "hill": "40 %", "dale": "10 %"},
+        "max_epochs": 2,
+    },
     # Small, so that the cuts between shards and row groups would show any difference in what Arrow holds.
     "filters": {"length": {"answer_words": {"max": 55}}, "empty": {}},
     "release": {"splits": {"validation": "10 %", "test": "5 %"}, "shard": "64 KiB", "row_group": "4 KiB"},
@@ -62,18 +80,26 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return release.contents()
 
 
-@pytest.mark.parametrize(("split", "block"), [("16 KiB", "64 KiB"), ("1 MiB", "4 MiB"), ("30 kB", "1 MiB"), ("64 MiB", "8 KiB")])
-def test_sizes_of_the_work_do_not_reach_the_bytes(tmp_path: Path, reference: dict[str, bytes], split: str, block: str):
+@pytest.mark.parametrize(
+    ("split", "block"), [("16 KiB", "64 KiB"), ("1 MiB", "4 MiB"), ("30 kB", "1 MiB"), ("64 MiB", "8 KiB")]
+)
+def test_sizes_of_the_work_do_not_reach_the_bytes(
+    tmp_path: Path, reference: dict[str, bytes], split: str, block: str
+):
     assert curated(tmp_path / "x", ingest={"split": split, "block": block}).contents() == reference
 
 
-def test_units_do_not_reach_the_bytes(tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch):
+def test_units_do_not_reach_the_bytes(
+    tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("transforms.corpus.UNIT_ROWS", 40)
     monkeypatch.setattr("transforms.ingest.BLOCK_ROWS", 33)
     assert curated(tmp_path / "x").contents() == reference
 
 
-def test_partitions_do_not_reach_the_bytes(tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch):
+def test_partitions_do_not_reach_the_bytes(
+    tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("pipelines.outcome.PART_ROWS", 20)
     assert curated(tmp_path / "x").contents() == reference
 

@@ -25,8 +25,30 @@ SENTENCES = [
     "every sack is weighed before the cart goes out",
     "mice are the reason why a mill keeps a cat",
 ]
-SHORT = ["yes", "no", "Yes", " yes\n", "42", "4 2", "a+b", "a-b", "", "   ", "\n", "水车", "磨坊", "Straße", "naïve é"]
-PROMPTS = ["How?", "Why does it turn?", "how?", "Tell me about the mill and the river near it, please", "是吗"]
+SHORT = [
+    "yes",
+    "no",
+    "Yes",
+    " yes\n",
+    "42",
+    "4 2",
+    "a+b",
+    "a-b",
+    "",
+    "   ",
+    "\n",
+    "水车",
+    "磨坊",
+    "Straße",
+    "naïve é",
+]
+PROMPTS = [
+    "How?",
+    "Why does it turn?",
+    "how?",
+    "Tell me about the mill and the river near it, please",
+    "是吗",
+]
 
 
 @st.composite
@@ -70,15 +92,26 @@ def inputs(draw: st.DrawFn) -> dict[str, dict[str, list[Row]]]:
 def recipes(draw: st.DrawFn, sources: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
     """(settings by source, settings of the recipe)."""
     of_sources = {
-        name: {"origin": draw(st.sampled_from([None, "human", "synthetic", "mixed"])), "priority": draw(st.integers(-1, 1))}
+        name: {
+            "origin": draw(st.sampled_from([None, "human", "synthetic", "mixed"])),
+            "priority": draw(st.integers(-1, 1)),
+        }
         for name in sources
     }
     compare = st.sampled_from(["whole", "whole", "prompt", "response"])
-    near = {"similarity": draw(st.sampled_from([0.4, 0.6, 0.8])), "compare": draw(compare), "shingle": draw(st.sampled_from([3, 5]))}
+    near = {
+        "similarity": draw(st.sampled_from([0.4, 0.6, 0.8])),
+        "compare": draw(compare),
+        "shingle": draw(st.sampled_from([3, 5])),
+    }
     dedup: dict[str, Any] = {
-        "exact": draw(st.one_of(st.none(), compare.map(lambda side: {"compare": side}))) if draw(st.booleans()) else {},
+        "exact": draw(st.one_of(st.none(), compare.map(lambda side: {"compare": side})))
+        if draw(st.booleans())
+        else {},
         "near": near if draw(st.integers(0, 5)) else None,
-        "keep": draw(st.sampled_from([["origin", "priority", "longest"], ["shortest", "origin"], ["priority"], []])),
+        "keep": draw(
+            st.sampled_from([["origin", "priority", "longest"], ["shortest", "origin"], ["priority"], []])
+        ),
     }
     mix: dict[str, Any] | None = None
     kind = draw(st.sampled_from(["none", "shares", "proportional"]))
@@ -89,17 +122,29 @@ def recipes(draw: st.DrawFn, sources: list[str]) -> tuple[dict[str, Any], dict[s
         if draw(st.booleans()):
             mix["size"] = f"{draw(st.integers(1, 30)) * (1 if unit == 'rows' else 200)} {unit}"
         if kind == "shares":
-            cuts = sorted(draw(st.lists(st.integers(1, 99), min_size=len(sources) - 1, max_size=len(sources) - 1)))
-            mix["shares"] = {n: f"{b - a} %" for n, a, b in zip(sources, [0, *cuts], [*cuts, 100], strict=True)}
+            cuts = sorted(
+                draw(st.lists(st.integers(1, 99), min_size=len(sources) - 1, max_size=len(sources) - 1))
+            )
+            mix["shares"] = {
+                n: f"{b - a} %" for n, a, b in zip(sources, [0, *cuts], [*cuts, 100], strict=True)
+            }
         else:
             mix["temperature"] = draw(st.sampled_from([None, 1]))
-    filters = draw(st.sampled_from([None, {"empty": {}}, {"empty": {}, "length": {"answer_words": {"min": 1, "max": 40}}}]))
+    filters: Any = draw(
+        st.sampled_from(
+            [None, {"empty": {}}, {"empty": {}, "length": {"answer_words": {"min": 1, "max": 40}}}]
+        )
+    )
     settings_ = {
         "seed": draw(st.integers(0, 2**40)),
         "dedup": dedup,
         "mix": mix,
         "filters": filters,
-        "release": {"splits": draw(st.sampled_from([{}, {"validation": "30 %"}])), "shard": "3 KiB", "row_group": "1 KiB"},
+        "release": {
+            "splits": draw(st.sampled_from([{}, {"validation": "30 %"}])),
+            "shard": "3 KiB",
+            "row_group": "1 KiB",
+        },
     }
     return of_sources, settings_
 
@@ -109,7 +154,10 @@ def compared(result: Published, want: Result) -> None:
     ledger = [row for row in result.ledger if row["verdict"] != "quarantined"]
     assert [verdict(row) for row in ledger] == [wanted(one) for one in want.records]
     for split, rows in want.released.items():
-        found = [(r["id"], r["source"], r["provenance"]["file"], r["provenance"]["index"], r["copy"]) for r in result.rows(split)]
+        found = [
+            (r["id"], r["source"], r["provenance"]["file"], r["provenance"]["index"], r["copy"])
+            for r in result.rows(split)
+        ]
         assert found == [(one.id, one.source, one.file, one.index, copy_) for one, copy_ in rows]
         texts_ = [[(m["role"], m["content"]) for m in r["messages"]] for r in result.rows(split)]
         assert texts_ == [[(m["role"], m["content"]) for m in one.messages] for one, _ in rows]
@@ -120,14 +168,34 @@ def compared(result: Published, want: Result) -> None:
         assert account.kept == sum(one.rule is None for one in mine)
         reasons = {one.rule for one in mine if one.rule}
         assert account.dropped == {rule: sum(one.rule == rule for one in mine) for rule in reasons}
-        stages = {stage: {size: getattr(one, size) for size in oracle.SIZES} for stage, one in account.stages.items()}
-        assert stages == {stage: {size: sizes[size] for size in oracle.SIZES} for stage, sizes in want.left[name].items()}
+        stages = {
+            stage: {size: getattr(one, size) for size in oracle.SIZES}
+            for stage, one in account.stages.items()
+        }
+        assert stages == {
+            stage: {size: sizes[size] for size in oracle.SIZES} for stage, sizes in want.left[name].items()
+        }
     assert {row.source: (row.asked, row.available, row.target, row.got) for row in manifest.mix} == want.mix
-    assert {name: one.rows for name, one in manifest.splits.items()} == {n: len(rows) for n, rows in want.released.items()}
+    assert {name: one.rows for name, one in manifest.splits.items()} == {
+        n: len(rows) for n, rows in want.released.items()
+    }
 
 
 def verdict(row: dict[str, Any]) -> tuple[Any, ...]:
-    names = ("source", "file", "index", "id", "verdict", "stage", "rule", "value", "threshold", "representative", "copies", "split")
+    names = (
+        "source",
+        "file",
+        "index",
+        "id",
+        "verdict",
+        "stage",
+        "rule",
+        "value",
+        "threshold",
+        "representative",
+        "copies",
+        "split",
+    )
     return tuple(row[name] for name in names)
 
 
@@ -138,7 +206,9 @@ def wanted(one: oracle.Record) -> tuple[Any, ...]:
     return (*where, "dropped", one.stage, one.rule, one.value, one.threshold, one.representative, 0, None)
 
 
-def check(folder: Path, files: dict[str, dict[str, list[Row]]], of_sources: dict[str, Any], recipe: dict[str, Any]) -> Published | None:
+def check(
+    folder: Path, files: dict[str, dict[str, list[Row]]], of_sources: dict[str, Any], recipe: dict[str, Any]
+) -> Published | None:
     path = write_recipe(folder, files, of_sources, **recipe)
     try:
         want = expected(load_recipe(path), files)
@@ -158,7 +228,10 @@ def test_beam_equals_the_reference(tmp_path_factory: pytest.TempPathFactory, dat
     files = data.draw(inputs())
     of_sources, recipe = data.draw(recipes(list(files)))
     block, unit = data.draw(st.sampled_from([(1, 1), (3, 4), (5, 7), (8192, 16384)]))
-    recipe["ingest"] = {"split": f"{data.draw(st.sampled_from([300, 2000, 100000]))} bytes", "block": "700 bytes"}
+    recipe["ingest"] = {
+        "split": f"{data.draw(st.sampled_from([300, 2000, 100000]))} bytes",
+        "block": "700 bytes",
+    }
     with fresh(tmp_path_factory.getbasetemp() / "oracle") as folder, pytest.MonkeyPatch.context() as patch:
         patch.setattr("transforms.ingest.BLOCK_ROWS", block)
         patch.setattr("transforms.corpus.UNIT_ROWS", unit)
@@ -178,12 +251,18 @@ def mill(seed: int, rows: int) -> list[Row]:
     return made
 
 
-RECIPE = {"seed": 7, "dedup": {"near": {"similarity": 0.5}}, "mix": {"size": "40 rows", "shares": {"a": "60 %", "b": "40 %"}}}
+RECIPE = {
+    "seed": 7,
+    "dedup": {"near": {"similarity": 0.5}},
+    "mix": {"size": "40 rows", "shares": {"a": "60 %", "b": "40 %"}},
+}
 ORIGINS: dict[str, Any] = {"a": {"origin": "synthetic"}, "b": {"origin": "human"}}
 
 
 @pytest.mark.parametrize(("block", "unit"), [(1, 1), (7, 20), (8192, 16384)])
-def test_block_and_unit_sizes_do_not_reach_the_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, unit: int):
+def test_block_and_unit_sizes_do_not_reach_the_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block: int, unit: int
+):
     monkeypatch.setattr("transforms.ingest.BLOCK_ROWS", block)
     monkeypatch.setattr("transforms.corpus.UNIT_ROWS", unit)
     files = {"a": {"x.jsonl": mill(1, 60)}, "b": {"x.jsonl": mill(2, 60)}}
@@ -220,7 +299,11 @@ def test_order_of_rows_in_a_file_decides_nothing(tmp_path: Path):
         cut = 20 + 25 * number
         files = {"a": {"x.jsonl": mixed[:cut], "y.jsonl": mixed[cut:]}}
         (tmp_path / str(number)).mkdir()
-        recipe = {"seed": 3, "dedup": {"near": {"similarity": 0.5}}, "mix": {"max_epochs": 2, "size": "30 rows"}}
+        recipe = {
+            "seed": 3,
+            "dedup": {"near": {"similarity": 0.5}},
+            "mix": {"max_epochs": 2, "size": "30 rows"},
+        }
         result = check(tmp_path / str(number), files, {}, recipe)
         assert result is not None
         orders.append([(row["id"], row["copy"]) for row in result.rows()])
@@ -231,7 +314,13 @@ def test_order_of_rows_in_a_file_decides_nothing(tmp_path: Path):
 def test_raw_bytes_of_unreadable_rows_are_kept(tmp_path: Path):
     bad = [b"{broken", b'"a text"', b"\xff\xfe\xfa"]
     rows: list[Row] = [chat("a", "b"), bad[0], chat("c", "d"), bad[1], bad[2]]
-    result = run(write_recipe(tmp_path, {"a": {"x.jsonl": rows}}, ingest={"split": "20 bytes"}), tmp_path / "out")
-    assert [(row["index"], row["raw"]) for row in result.quarantine] == [(1, bad[0]), (3, bad[1]), (4, bad[2])]
+    result = run(
+        write_recipe(tmp_path, {"a": {"x.jsonl": rows}}, ingest={"split": "20 bytes"}), tmp_path / "out"
+    )
+    assert [(row["index"], row["raw"]) for row in result.quarantine] == [
+        (1, bad[0]),
+        (3, bad[1]),
+        (4, bad[2]),
+    ]
     assert [row["index"] for row in result.ledger] == [0, 2, 1, 3, 4]
     assert lines(rows).count(b"\n") == result.manifest.sources["a"].files[0].rows

@@ -15,7 +15,11 @@ from pipelines.schema import schema
 from schemas.errors import GristmillError
 from schemas.recipe import load_recipe
 
-BASE: dict[str, Any] = {"name": "small", "version": "1.0.0", "sources": {"a": {"path": "a.jsonl"}, "b": {"path": ["b.jsonl"]}}}
+BASE: dict[str, Any] = {
+    "name": "small",
+    "version": "1.0.0",
+    "sources": {"a": {"path": "a.jsonl"}, "b": {"path": ["b.jsonl"]}},
+}
 
 
 def written(folder: Path, *changes: tuple[str, Any], text: str | None = None) -> Path:
@@ -52,12 +56,18 @@ SLIPS = [
     ("release.split", {}, "release.split: unknown key; did you mean 'splits'?"),
     ("ingest.qqq", 1, "ingest.qqq: unknown key; known here: block, max_bad, split, unreadable_file"),
     ("filters.lenght", {}, "filters.lenght: unknown filter; did you mean 'length'?"),
-    ("filters.length.answer_words.mx", 3, "filters.length: answer_words.mx: unknown key; did you mean 'max'?"),
+    (
+        "filters.length.answer_words.mx",
+        3,
+        "filters.length: answer_words.mx: unknown key; did you mean 'max'?",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("place", "value", "message"), SLIPS, ids=[slip[0] for slip in SLIPS])
-def test_an_unknown_key_is_named_with_the_nearest_known_one(tmp_path: Path, place: str, value: Any, message: str):
+def test_an_unknown_key_is_named_with_the_nearest_known_one(
+    tmp_path: Path, place: str, value: Any, message: str
+):
     assert message in refusal(written(tmp_path, (place, value)))
 
 
@@ -105,7 +115,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("place", "value", "message"), WRONG, ids=[f"{slip[0]}={slip[1]!r}" for slip in WRONG])
+@pytest.mark.parametrize(
+    ("place", "value", "message"), WRONG, ids=[f"{slip[0]}={slip[1]!r}" for slip in WRONG]
+)
 def test_a_wrong_value_is_one_sentence_with_its_place(tmp_path: Path, place: str, value: Any, message: str):
     assert message in refusal(written(tmp_path, (place, value)))
 
@@ -117,7 +129,10 @@ def test_a_wrong_value_is_one_sentence_with_its_place(tmp_path: Path, place: str
         ("- a\n- b\n", "expected a mapping of settings, got list"),
         ("just a sentence\n", "expected a mapping of settings, got str"),
         ("name: a\nname: b\n", "line 2, column 1: key 'name' is written twice"),
-        ("sources:\n  a: {path: x}\n  b: {path: x}\n  a: {path: y}\n", "line 4, column 3: key 'a' is written twice"),
+        (
+            "sources:\n  a: {path: x}\n  b: {path: x}\n  a: {path: y}\n",
+            "line 4, column 3: key 'a' is written twice",
+        ),
         ("mix: {shares: {a: 50 %, a: 50 %}}\n", "key 'a' is written twice"),
         ("name: [\n", "line 2, column 1"),
         ("? [a, b]\n: c\n", "a key must be a plain value"),
@@ -128,7 +143,9 @@ def test_a_wrong_value_is_one_sentence_with_its_place(tmp_path: Path, place: str
         ("[" * 5000, ""),
     ],
 )
-def test_what_is_no_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str):
+def test_what_is_no_recipe_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
+):
     monkeypatch.chdir(tmp_path)
     assert message in refusal(written(tmp_path, text=text))
     assert [file.name for file in tmp_path.iterdir()] == ["recipe.yaml"]
@@ -217,15 +234,21 @@ def test_shipped_recipes_are_read_and_fit_the_published_schema(repo: Path):
     published = json.loads(schema("recipe"))
     for file in files:
         load_recipe(file)
-        problems = list(misfits(yaml.safe_load(file.read_text(encoding="utf-8")), published, published, file.name))
+        problems = list(
+            misfits(yaml.safe_load(file.read_text(encoding="utf-8")), published, published, file.name)
+        )
         assert problems == []
 
 
 @pytest.mark.parametrize(("place", "value", "message"), SLIPS, ids=[slip[0] for slip in SLIPS])
 def test_the_published_schema_refuses_unknown_keys_too(place: str, value: Any, message: str, tmp_path: Path):
     published = json.loads(schema("recipe"))
-    assert list(misfits(yaml.safe_load(written(tmp_path, (place, value)).read_text()), published, published, "recipe"))
-    assert not list(misfits(yaml.safe_load(written(tmp_path, *FULL).read_text()), published, published, "recipe"))
+    assert list(
+        misfits(yaml.safe_load(written(tmp_path, (place, value)).read_text()), published, published, "recipe")
+    )
+    assert not list(
+        misfits(yaml.safe_load(written(tmp_path, *FULL).read_text()), published, published, "recipe")
+    )
 
 
 @pytest.mark.parametrize("what", ["recipe", "record", "manifest"])
@@ -252,8 +275,18 @@ def misfits(data: Any, rule: dict[str, Any], root: dict[str, Any], where: str) -
     if "anyOf" in rule:
         tried = [misfits(data, one, root, where) for one in rule["anyOf"]]
         return [] if any(not one for one in tried) else min(tried, key=len)
-    types = {"object": dict, "array": list, "string": str, "boolean": bool, "null": type(None), "integer": int, "number": (int, float)}
-    if "type" in rule and (not isinstance(data, types[rule["type"]]) or (isinstance(data, bool) and rule["type"] != "boolean")):
+    types: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "boolean": bool,
+        "null": type(None),
+        "integer": int,
+        "number": (int, float),
+    }
+    if "type" in rule and (
+        not isinstance(data, types[rule["type"]]) or (isinstance(data, bool) and rule["type"] != "boolean")
+    ):
         return [f"{where}: {data!r} is no {rule['type']}"]
     if ("enum" in rule and data not in rule["enum"]) or ("const" in rule and data != rule["const"]):
         return [f"{where}: {data!r} is none of the values"]
@@ -261,7 +294,11 @@ def misfits(data: Any, rule: dict[str, Any], root: dict[str, Any], where: str) -
         return [f"{where}: {data!r} does not fit {rule['pattern']}"]
     bounds = {"minimum": lambda a, b: a >= b, "maximum": lambda a, b: a <= b,
               "exclusiveMinimum": lambda a, b: a > b, "exclusiveMaximum": lambda a, b: a < b}  # fmt: skip
-    found = [f"{where}: {data!r} breaks {name} {rule[name]}" for name, holds in bounds.items() if name in rule and not holds(data, rule[name])]
+    found = [
+        f"{where}: {data!r} breaks {name} {rule[name]}"
+        for name, holds in bounds.items()
+        if name in rule and not holds(data, rule[name])
+    ]
     if isinstance(data, list):
         found += [line for item in data for line in misfits(item, rule.get("items", {}), root, f"{where}[]")]
     if isinstance(data, dict):

@@ -4,7 +4,7 @@ They see features and addresses; a stage that needs a block's features again map
 than sending them through a shuffle. Nothing here moves text.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -123,19 +123,16 @@ class _Stage:
 class UnitView:
     """A unit's features, one row after the other as the addresses go, with what the plan says of them."""
 
-    def __init__(self, plan: Plan, number: int, columns: Sequence[str] = FEATURES.names):
+    def __init__(self, plan: Plan, number: int):
         self.plan = plan
         self.number = number
         self.blocks = plan.unit(number)
         self.base = self.blocks[0].base
         self.source = self.blocks[0].source
         self.rows = sum(block.rows for block in self.blocks)
-        self.features = self._column_batch(columns)
+        batches = [read_batch(block.signals).select(FEATURES.names) for block in self.blocks]
+        self.features = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
         self.addresses = self.base + np.arange(self.rows)
-
-    def _column_batch(self, columns: Sequence[str]) -> pa.RecordBatch:
-        batches = [read_batch(block.signals).select(list(columns)) for block in self.blocks]
-        return batches[0] if len(batches) == 1 else pa.concat_batches(batches)
 
     def signatures(self, rows: Ints) -> npt.NDArray[np.uint32]:
         """Signatures of some rows [n, permutations]."""
