@@ -4,10 +4,9 @@
 
 Each row is one of three kinds, drawn from a fixed seed: 75 % are new texts (a real row with 30 % of its words
 exchanged for words drawn from all rows, so that no two share many 5-word shingles), 20 % near duplicates of
-an earlier new row (one word in 60 exchanged: a similarity of 0.85 and more on 5-word shingles), 5 % exact
-copies of an earlier row. Earlier rows are drawn with a preference for the first ones, so that groups differ
-in size and lie far apart in the file. Row i depends on i alone: the first rows of a longer file are the
-shorter file.
+an earlier new row (one word in 60 exchanged: a similarity of 0.80 to 1, 0.88 in the middle), 5 % exact copies
+of an earlier row. Earlier rows are drawn with a preference for the first ones, so that groups differ in size
+and lie far apart in the file. Row i depends on i alone: the first rows of a longer file are the shorter file.
 """
 
 import argparse

@@ -27,7 +27,7 @@ def check_ledger(ledger: pa.Table, manifest: Manifest, shards: Counter[tuple[str
         expected[key[0], key[1], key[2]] += copies
     different = [key for key in expected.keys() | shards.keys() if expected[key] != shards[key]]
     if different:
-        first = min(different)
+        first = min(different, key=str)
         yield (
             f"ledger: {len(different)} ids stand in the shards another number of times than it says, for example "
             f"{first[0]} of {first[1]} in {first[2]}: {shards[first]} instead of {expected[first]}"
@@ -87,8 +87,8 @@ def _check_representatives(ledger: pa.Table) -> Iterator[str]:
     """A duplicate names a record that deduplication left in, at a similarity that reaches the threshold."""
     duplicate = pc.is_in(ledger["stage"], value_set=pa.array(["exact_dedup", "near_dedup"]))
     dropped = ledger.filter(duplicate)
-    below = pc.sum(pc.less(dropped["value"], dropped["threshold"])).as_py() or 0
-    if below:
+    below = dropped.num_rows - (pc.sum(pc.greater_equal(dropped["value"], dropped["threshold"])).as_py() or 0)
+    if below:  # or say neither
         yield f"ledger: {below} duplicates are below the threshold"
     if dropped["representative"].null_count:
         yield f"ledger: {dropped['representative'].null_count} duplicates name no representative"

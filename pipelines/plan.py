@@ -10,7 +10,7 @@ from rich.table import Table
 
 from pipelines.inputs import LEAST_SPLIT, list_source, reading
 from pipelines.job import Job, prepare
-from pipelines.report import stdout_console
+from pipelines.report import harmless, stdout_console
 from schemas.errors import GristmillError
 from schemas.units import show_bytes
 from transforms.lsh import curve, solve_bands
@@ -67,7 +67,7 @@ def plan(recipe_path: Path, console: Console | None = None) -> None:
                 f"{one.reason}"
             )
     for problem in problems:
-        console.print(f"[yellow]would stop:[/] {escape(problem)}")
+        console.print(f"[yellow]would stop:[/] {escape(harmless(problem))}")
 
 
 def look(job: Job, name: str) -> SourceLook:

@@ -18,14 +18,14 @@ WIDE = 140
 
 def stdout_console() -> Console:
     """The console that results are printed on."""
-    return Console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=True)
+    return Console(width=None if sys.stdout.isatty() else WIDE, soft_wrap=True, emoji=False)
 
 
 class Report:
     """Prints to stderr; stdout is for the result alone. ``quiet`` keeps only warnings."""
 
     def __init__(self, quiet: bool = False):
-        self.console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
         self.quiet = quiet
         self.started = time.time()
         self.durations: dict[str, float] = {}
@@ -85,6 +85,12 @@ class Report:
             sys.stderr.flush()
 
 
+def harmless(text: str) -> str:
+    """One line in which control, bidirectional and invisible characters are written out: data must not steer the
+    terminal, nor look like another name."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def _plain(text: str) -> str:
     """Names from data and recipes are not markup."""
-    return escape(text)
+    return escape(harmless(text))

@@ -18,6 +18,7 @@ from pipelines.open_release import open_manifest
 from schemas.ledger import LEDGER, QUARANTINE
 from schemas.manifest import FILE_NAME, File, Manifest
 from schemas.record import RELEASE
+from schemas.units import Share
 from transforms.assemble import conversation_of, record_id
 from transforms.keys import halves, seeded
 from transforms.shards import file_digest
@@ -196,7 +197,7 @@ def _split_bounds(manifest: Manifest) -> tuple[int, list[tuple[str, int]]]:
     total, bounds = Fraction(0), []
     for split in manifest.splits:
         if split != "train":
-            total += Fraction(shares[split].removesuffix("%").strip()) / 100
+            total += Share.parse(shares[split]).value
             bounds.append((split, int(total * 2**64)))
     np.array([bound for _, bound in bounds], np.uint64)  # raises where a share is more than all
     return seed, bounds

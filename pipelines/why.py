@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from pipelines.open_release import open_manifest
-from pipelines.report import stdout_console
+from pipelines.report import harmless, stdout_console
 from schemas.errors import GristmillError
 from schemas.ledger import DROPPED, KEPT, LEDGER, QUARANTINED
 from schemas.manifest import Manifest
@@ -37,13 +37,14 @@ def find(release: Path, manifest: Manifest, record: str) -> list[dict[str, Any]]
         GristmillError: none, with what is there instead.
     """
     file, separator, index = record.rpartition(":")
-    if separator and index.isdigit():
-        rows = _ledger(release, manifest, (pc.field("file") == file) & (pc.field("index") == int(index)))
-        if rows:
-            return rows
+    if separator and index.isascii() and index.isdigit():
         known = {one.name: one for account in manifest.sources.values() for one in account.files}
         if file not in known:
             raise GristmillError(f"{release}: no input file is called {file!r}; files: {_some(sorted(known))}")
+        if len(index) < 19:  # a number of more digits may not fit into a column
+            rows = _ledger(release, manifest, (pc.field("file") == file) & (pc.field("index") == int(index)))
+            if rows:
+                return rows
         raise GristmillError(
             f"{release}: {file} has {known[file].rows:,} rows, counted from 0; row {index} gave no record of its own"
             + ("; inner messages of a tree are part of the records that end below them" if known[file].consumed else "")
@@ -63,15 +64,28 @@ def _ledger(release: Path, manifest: Manifest, condition: pc.Expression) -> list
     found: list[dict[str, Any]] = []
     for file in manifest.files:
         if file.path.startswith("ledger/"):
-            found += pq.read_table(release / file.path, schema=LEDGER, filters=condition).to_pylist()
+            found += _read(release, file.path, condition, schema=LEDGER).to_pylist()
     return found
+
+
+def _read(release: Path, path: str, condition: pc.Expression, **how: Any) -> pa.Table:
+    try:
+        return pq.read_table(release / path, filters=condition, **how)
+    except (OSError, pa.ArrowException) as error:
+        first = str(error).strip().splitlines()[0]
+        raise GristmillError(
+            f"{release / path} cannot be read ({first}); gristmill verify tells what is damaged"
+        ) from None
 
 
 def _tell(release: Path, manifest: Manifest, row: dict[str, Any], console: Console) -> None:
     part = f" part {row['part']}" if row["part"] else ""
-    place = f"{row['file']}:{row['index']}{part} of source {row['source']}"
+    place = f"{harmless(row['file'])}:{row['index']}{part} of source {row['source']}"
     if row["verdict"] == QUARANTINED:
-        console.print(f"[bold]{escape(place)}[/] could not be read and is quarantined: {escape(row['rule'])}")
+        console.print(
+            f"[bold]{escape(place)}[/] could not be read and is quarantined: {escape(harmless(row['rule']))}",
+            highlight=False,
+        )
         raw = _quarantined(release, row)
         console.print(f"  {escape(_short(raw))}", highlight=False)
         return
@@ -106,7 +120,7 @@ def _tell_representative(release: Path, manifest: Manifest, row: dict[str, Any],
         console.print(f"    record {row['representative']}")
         return
     fate = "kept" if best["verdict"] == KEPT else f"itself dropped by {best['stage']}"
-    where = f"{best['file']}:{best['index']} of source {best['source']}"
+    where = f"{harmless(best['file'])}:{best['index']} of source {best['source']}"
     console.print(f"    record {row['representative']}, {escape(where)}, {fate}", highlight=False)
     shown = _released(release, manifest, row["representative"])
     if shown:
@@ -117,7 +131,7 @@ def _released(release: Path, manifest: Manifest, record: str) -> str | None:
     """The beginning of a released record's first question and last answer."""
     for file in manifest.files:
         if file.path.startswith("data/"):
-            found = pq.read_table(release / file.path, columns=["messages"], filters=pc.field("id") == record)
+            found = _read(release, file.path, pc.field("id") == record, columns=["messages"])
             if found.num_rows:
                 messages = found["messages"][0].as_py()
                 shown = {one["role"]: one["content"] for one in reversed(messages) if one["role"] == "user"}
@@ -129,7 +143,7 @@ def _released(release: Path, manifest: Manifest, record: str) -> str | None:
 def _quarantined(release: Path, row: dict[str, Any]) -> str:
     condition = (pc.field("file") == row["file"]) & (pc.field("index") == row["index"])
     condition &= pc.field("source") == row["source"]
-    found: pa.Table = pq.read_table(release / "quarantine" / "rows.parquet", filters=condition)
+    found = _read(release, "quarantine/rows.parquet", condition)
     return bytes(found["raw"][0].as_py()).decode("utf-8", "replace") if found.num_rows else ""
 
 

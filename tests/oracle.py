@@ -51,15 +51,11 @@ class Record:
 
     @property
     def id(self) -> str:
-        text = json.dumps(
-            {"messages": self.messages}, sort_keys=True, separators=(",", ":"), ensure_ascii=False
-        )
+        text = json.dumps({"messages": self.messages}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def text(self, answers: bool | None = None) -> list[str]:
-        return [
-            m["content"] for m in self.messages if answers is None or (m["role"] == "assistant") is answers
-        ]
+        return [m["content"] for m in self.messages if answers is None or (m["role"] == "assistant") is answers]
 
     def side(self, compare: str) -> list[str]:
         return self.text({"whole": None, "prompt": False, "response": True}[compare])
@@ -92,9 +88,7 @@ def expected(recipe: Recipe, inputs: Mapping[str, Mapping[str, list[Any]]]) -> R
         for file in sorted(inputs[source]):
             for index, row in enumerate(inputs[source][file]):
                 if not isinstance(row, bytes):
-                    records.append(
-                        Record(source, file, index, row["messages"], row.get("origin"), len(records))
-                    )
+                    records.append(Record(source, file, index, row["messages"], row.get("origin"), len(records)))
     left: dict[str, dict[str, Counter[str]]] = {source: {} for source in inputs}
 
     def count(stage: str) -> None:
@@ -115,11 +109,11 @@ def expected(recipe: Recipe, inputs: Mapping[str, Mapping[str, list[Any]]]) -> R
     if all(one.rule for one in records):
         raise RefusedError("no record is left")
     table = choose(records, recipe)
+    if not any(one.copies for one in records):
+        raise RefusedError("the mix takes nothing")
     for source in inputs:
         taken = [one for one in records if one.source == source and one.rule is None]
-        left[source]["released"] = Counter(
-            {n: sum(one.measured[n] * one.copies for one in taken) for n in SIZES}
-        )
+        left[source]["released"] = Counter({n: sum(one.measured[n] * one.copies for one in taken) for n in SIZES})
     return Result(records, order(records, recipe), left, table)
 
 
@@ -191,16 +185,11 @@ def drop_near(records: list[Record], recipe: Recipe) -> None:
     windows: dict[int, set[tuple[str, ...]]] = {}
     for one in alive:
         words = [word for text in one.side(near.compare) for word in words_of(text)]
-        windows[one.address] = {
-            tuple(words[i : i + near.shingle]) for i in range(len(words) - near.shingle + 1)
-        }
+        windows[one.address] = {tuple(words[i : i + near.shingle]) for i in range(len(words) - near.shingle + 1)}
     alive = [one for one in alive if windows[one.address]]
     if not alive:
         return
-    hashed = [
-        sorted({shingle_hash([w.encode() for w in window]) for window in windows[one.address]})
-        for one in alive
-    ]
+    hashed = [sorted({shingle_hash([w.encode() for w in window]) for window in windows[one.address]}) for one in alive]
     signed = signatures(
         np.array([value for one in hashed for value in one], np.uint32),
         np.cumsum([0, *map(len, hashed)]),
@@ -256,8 +245,7 @@ def choose(records: list[Record], recipe: Recipe) -> dict[str, tuple[int, int, i
     if mix is None:
         return {}
     by_source = {
-        name: [one for one in records if one.source == name and one.rule is None]
-        for name in sorted(recipe.sources)
+        name: [one for one in records if one.source == name and one.rule is None] for name in sorted(recipe.sources)
     }
     weights = {name: sum(one.measured[mix.unit] for one in mine) for name, mine in by_source.items()}
     targets = settle(weights, mix)
@@ -291,9 +279,7 @@ def settle(available: dict[str, int], mix: Mix) -> dict[str, tuple[int, int]]:
     if any(available[name] == 0 for name in wanted):
         raise RefusedError("a wanted source has nothing left")
     capacity = {name: available[name] * mix.max_epochs for name in wanted}
-    limits = sorted(
-        (capacity[name] / wanted[name], name) for name in wanted
-    )  # sizes at which a source is exhausted
+    limits = sorted((capacity[name] / wanted[name], name) for name in wanted)  # sizes at which a source is exhausted
     fitting = int(limits[0][0])
     total = mix.size.number if mix.size else fitting
     asked = rounded({name: share * total for name, share in shares.items()}, total)
@@ -322,9 +308,7 @@ def settle(available: dict[str, int], mix: Mix) -> dict[str, tuple[int, int]]:
 def rounded(parts: dict[str, Fraction], total: int) -> dict[str, int]:
     """Largest remainders are rounded up, names deciding ties."""
     whole = {name: part.numerator // part.denominator for name, part in parts.items()}
-    for name in sorted(parts, key=lambda name: (-(parts[name] - whole[name]), name))[
-        : total - sum(whole.values())
-    ]:
+    for name in sorted(parts, key=lambda name: (-(parts[name] - whole[name]), name))[: total - sum(whole.values())]:
         whole[name] += 1
     return whole
 

@@ -22,9 +22,7 @@ Row = dict[str, Any] | bytes  # bytes: a line as it is, readable or not
 
 def chat(prompt: str, answer: str, **more: Any) -> dict[str, Any]:
     """A row in the ``messages`` shape."""
-    return {
-        "messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]
-    } | more
+    return {"messages": [{"role": "user", "content": prompt}, {"role": "assistant", "content": answer}]} | more
 
 
 def lines(rows: list[Row]) -> bytes:
@@ -114,9 +112,7 @@ def published(out: Path) -> list[Path]:
 def leftovers(out: Path) -> list[str]:
     """Hidden files and folders under ``out`` that a finished run should not leave, the work folder itself aside."""
     return sorted(
-        path.relative_to(out).as_posix()
-        for path in out.rglob(".*")
-        if path.name != ".gristmill" and path.exists()
+        path.relative_to(out).as_posix() for path in out.rglob(".*") if path.name != ".gristmill" and path.exists()
     )
 
 

@@ -1,4 +1,4 @@
-"""No record vanishes: in = kept + dropped + quarantined, in the manifest, in the ledger, and a run that breaks it fails.
+"""No record vanishes: in = kept + dropped + quarantined, in manifest and ledger, and a run that breaks it fails.
 
 The guards that stop a run for too many bad or too many lost rows are here too.
 """
@@ -53,9 +53,7 @@ def test_the_ledger_adds_up(quickstart: Published):
         assert counts[name, "kept"] == account.kept
         assert counts[name, "dropped"] == sum(account.dropped.values())
         assert counts[name, "quarantined"] == account.quarantined
-        rules = Counter(
-            row["rule"] for row in ledger if row["source"] == name and row["verdict"] == "dropped"
-        )
+        rules = Counter(row["rule"] for row in ledger if row["source"] == name and row["verdict"] == "dropped")
         assert rules == account.dropped
     records = [row for row in ledger if row["verdict"] != "quarantined"]
     where = [(row["source"], row["file"], row["index"], row["part"]) for row in records]
@@ -171,9 +169,7 @@ def test_a_run_that_loses_a_record_fails(
 ):
     path = write_recipe(tmp_path, SMALL)
     break_it(monkeypatch)
-    with pytest.raises(
-        GristmillError, match=r"conservation broken in .*nothing was published|were read and .* stored"
-    ):
+    with pytest.raises(GristmillError, match=r"conservation broken in .*nothing was published|were read and .* stored"):
         run(path, tmp_path / "out")
     assert published(tmp_path / "out") == []
     assert leftovers(tmp_path / "out") == []
@@ -182,9 +178,7 @@ def test_a_run_that_loses_a_record_fails(
 def test_check_conservation_compares_both_sides():
     accounts.check_conservation("here", 5, {"kept": 3, "dropped": 2})
     for into in (4, 6):
-        with pytest.raises(
-            GristmillError, match=f"in here: {into} records went in, 3 kept \\+ 2 dropped = 5 came out"
-        ):
+        with pytest.raises(GristmillError, match=f"in here: {into} records went in, 3 kept \\+ 2 dropped = 5 came out"):
             accounts.check_conservation("here", into, {"kept": 3, "dropped": 2})
 
 
@@ -249,9 +243,7 @@ def test_a_source_whose_rows_are_all_dropped_is_no_accident_of_ours(tmp_path: Pa
     assert [row["source"] for row in result.rows()] == ["b"]
 
 
-def test_an_unreadable_file_stops_before_work_starts_or_is_skipped(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_an_unreadable_file_stops_before_work_starts_or_is_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     path = write_recipe(tmp_path, SMALL, {"a": {"container": None}})
     (tmp_path / "a" / "broken.jsonl").write_bytes(b"\x1f\x8b\x08\x00 this is no gzip")
     with pytest.raises(GristmillError, match=r"source 'a': .*broken\.jsonl"):

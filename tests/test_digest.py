@@ -83,15 +83,11 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 @pytest.mark.parametrize(
     ("split", "block"), [("16 KiB", "64 KiB"), ("1 MiB", "4 MiB"), ("30 kB", "1 MiB"), ("64 MiB", "8 KiB")]
 )
-def test_sizes_of_the_work_do_not_reach_the_bytes(
-    tmp_path: Path, reference: dict[str, bytes], split: str, block: str
-):
+def test_sizes_of_the_work_do_not_reach_the_bytes(tmp_path: Path, reference: dict[str, bytes], split: str, block: str):
     assert curated(tmp_path / "x", ingest={"split": split, "block": block}).contents() == reference
 
 
-def test_units_do_not_reach_the_bytes(
-    tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
-):
+def test_units_do_not_reach_the_bytes(tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("transforms.corpus.UNIT_ROWS", 40)
     monkeypatch.setattr("transforms.ingest.BLOCK_ROWS", 33)
     assert curated(tmp_path / "x").contents() == reference

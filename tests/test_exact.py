@@ -13,19 +13,14 @@ from transforms.signals import SignalSettings, compute
 from transforms.verdicts import EXACT
 
 # Ids that differ in one half only, and keys likewise.
-WIDE = st.sampled_from(
-    [bytes(16), b"\0" * 15 + b"\1", b"\1" + b"\0" * 15, b"\xff" * 16, b"\0" * 7 + b"\1" + b"\0" * 8]
-)
+WIDE = st.sampled_from([bytes(16), b"\0" * 15 + b"\1", b"\1" + b"\0" * 15, b"\xff" * 16, b"\0" * 7 + b"\1" + b"\0" * 8])
 ROWS = st.lists(st.tuples(WIDE, st.integers(0, 2) | st.just(2**64 - 1), WIDE), max_size=30)
 
 
 def table(rows: list[tuple[bytes, int, bytes, int]], chunks: int = 1) -> pa.Table:
     batches = [
         pa.RecordBatch.from_arrays(
-            [
-                pa.array(column, field.type)
-                for column, field in zip(zip(*part, strict=True), CANDIDATE, strict=True)
-            ],
+            [pa.array(column, field.type) for column, field in zip(zip(*part, strict=True), CANDIDATE, strict=True)],
             schema=CANDIDATE,
         )
         for part in (rows[start::chunks] for start in range(chunks))
@@ -42,9 +37,7 @@ def found(rows: list[tuple[bytes, int, bytes, int]], chunks: int = 1) -> dict[in
 
 
 @given(ROWS, st.integers(1, 4), st.randoms(use_true_random=False))
-def test_the_first_in_survivor_order_stays(
-    rows: list[tuple[bytes, int, bytes]], chunks: int, shuffle: random.Random
-):
+def test_the_first_in_survivor_order_stays(rows: list[tuple[bytes, int, bytes]], chunks: int, shuffle: random.Random):
     placed = [(*row, address) for address, row in enumerate(rows)]
     want: dict[int, bytes] = {}
     first: dict[bytes, tuple[bytes, int, bytes, int]] = {}
@@ -71,9 +64,7 @@ def exact_key(messages: list[tuple[str, str]], tools: str | None = None, compare
         {"messages": [{"role": role, "content": content} for role, content in messages]}
         | ({"tools": tools} if tools else {})
     ]
-    found = compute(assemble(made, [0], [0]), SignalSettings(compare, None, 5, 8, 1, None), None).features[
-        "exact_key"
-    ]
+    found = compute(assemble(made, [0], [0]), SignalSettings(compare, None, 5, 8, 1, None), None).features["exact_key"]
     return bytes(found[0].as_py())
 
 

@@ -18,9 +18,7 @@ SETTINGS = SignalSettings("whole", "whole", 5, 8, 1, None)
 
 def features(*conversations: list[tuple[str, str]], **columns: list[Any]) -> pa.RecordBatch:
     """FEATURES of conversations given as (role, content)."""
-    made = [
-        {"messages": [{"role": role, "content": content} for role, content in one]} for one in conversations
-    ]
+    made = [{"messages": [{"role": role, "content": content} for role, content in one]} for one in conversations]
     for name, values in columns.items():
         made = [one | {name: value} for one, value in zip(made, values, strict=True)]
     batch = assemble(made, range(len(made)), [0] * len(made))
@@ -34,8 +32,7 @@ def pair(prompt: str, answer: str) -> list[tuple[str, str]]:
 def decided(batch: pa.RecordBatch, settings: dict[str, Any] | None) -> list[tuple[str | None, float, float]]:
     rule, names, value, threshold = apply(batch, choose(settings, has_tokenizer=True))
     return [
-        (names[r] if r >= 0 else None, v, t)
-        for r, v, t in zip(rule, value.tolist(), threshold.tolist(), strict=True)
+        (names[r] if r >= 0 else None, v, t) for r, v, t in zip(rule, value.tolist(), threshold.tolist(), strict=True)
     ]
 
 
@@ -78,22 +75,16 @@ TEXT = st.lists(st.sampled_from(["mill", "x", "磨", ".", "  "]), max_size=6).ma
 
 
 @given(st.lists(st.tuples(TEXT, TEXT), min_size=1, max_size=5), BOUND, BOUND)
-def test_rules_on_answers_never_read_the_prompt(
-    pairs: list[tuple[str, str]], least: int | None, most: int | None
-):
+def test_rules_on_answers_never_read_the_prompt(pairs: list[tuple[str, str]], least: int | None, most: int | None):
     if least is not None and most is not None and least > most:
         least, most = most, least
     bounds = {key: bound for key, bound in (("min", least), ("max", most)) if bound is not None}
     settings = {"length": {"answer_characters": bounds}}
     found = rules(features(*(pair(p, a) for p, a in pairs)), settings)
-    assert found == rules(
-        features(*(pair("another prompt, much longer than before", a) for _, a in pairs)), settings
-    )
+    assert found == rules(features(*(pair("another prompt, much longer than before", a) for _, a in pairs)), settings)
     for (_, answer), rule in zip(pairs, found, strict=True):
         low, high = least is not None and len(answer) < least, most is not None and len(answer) > most
-        assert rule == (
-            "length.answer_characters.min" if low else "length.answer_characters.max" if high else None
-        )
+        assert rule == ("length.answer_characters.min" if low else "length.answer_characters.max" if high else None)
 
 
 def test_each_measure_is_of_what_it_says():
@@ -107,12 +98,8 @@ def test_each_measure_is_of_what_it_says():
     }
     for name, number in want.items():
         assert rules(batch, {"length": {name: {"min": number, "max": number}}}) == [None]
-        assert decided(batch, {"length": {name: {"min": number + 1}}}) == [
-            (f"length.{name}.min", number, number + 1)
-        ]
-        assert decided(batch, {"length": {name: {"max": number - 1}}}) == [
-            (f"length.{name}.max", number, number - 1)
-        ]
+        assert decided(batch, {"length": {name: {"min": number + 1}}}) == [(f"length.{name}.min", number, number + 1)]
+        assert decided(batch, {"length": {name: {"max": number - 1}}}) == [(f"length.{name}.max", number, number - 1)]
 
 
 def test_short_answers_survive_the_defaults():

@@ -15,7 +15,7 @@ from schemas.errors import GristmillError
 from schemas.recipe import Mix
 from schemas.strict import validate
 from tests import oracle
-from tests.recipes import Row, chat, run, write_recipe
+from tests.recipes import Row, chat, published, run, write_recipe
 from transforms.mix import CUT_ROW, copies, find_cut, quota, settle
 
 NAMES = ("a", "b", "c", "d")
@@ -45,9 +45,7 @@ available = st.fixed_dictionaries({name: st.integers(0, 400) for name in NAMES})
 def test_targets_fit_and_add_up(
     have: dict[str, int], asked: dict[str, str], size: int | None, epochs: int, shortfall: str
 ):
-    wish = mix(
-        shares=asked, size=None if size is None else f"{size} rows", max_epochs=epochs, shortfall=shortfall
-    )
+    wish = mix(shares=asked, size=None if size is None else f"{size} rows", max_epochs=epochs, shortfall=shortfall)
     wanted = {name for name in NAMES if wish.shares and name in wish.shares and wish.shares[name].value > 0}
     try:
         targets = settle(have, wish)
@@ -103,9 +101,7 @@ def test_what_is_done_on_a_shortfall():
         for how in ("renormalise", "shrink")
     }
     assert got == {"renormalise": {"a": 10, "b": 50}, "shrink": {"a": 10, "b": 10}}
-    with pytest.raises(
-        GristmillError, match=r"'a' is asked for 30 rows and can give 10 \(10 × max_epochs 1\)"
-    ):
+    with pytest.raises(GristmillError, match=r"'a' is asked for 30 rows and can give 10 \(10 × max_epochs 1\)"):
         settle(have, mix(shares=half, size="60 rows", shortfall="stop"))
     assert settle(have, mix(shares=half, size="60 rows", shortfall="stop", max_epochs=3))["a"].target == 30
     with pytest.raises(GristmillError, match="'a' shall give 50 % but has no rows left"):
@@ -140,9 +136,7 @@ WEIGHTS = st.integers(1, 30)
 def records(draw: st.DrawFn, weights: st.SearchStrategy[int] = WEIGHTS) -> list[tuple[int, int]]:
     """(hash, weight) of a source's records; hashes crowd in few bins, and some are equal."""
     bins = draw(st.lists(st.integers(0, 255), min_size=1, max_size=4))
-    one = st.tuples(
-        st.builds(lambda b, low: b << 56 | low, st.sampled_from(bins), st.integers(0, 9)), weights
-    )
+    one = st.tuples(st.builds(lambda b, low: b << 56 | low, st.sampled_from(bins), st.integers(0, 9)), weights)
     return draw(st.lists(one, min_size=1, max_size=40))
 
 
@@ -223,10 +217,17 @@ def test_copies_of_a_record_are_spread(tmp_path: Path):
         assert min(gaps) >= 6  # evenly would be 20; hashes are not even, but no copy is near another
 
 
+@pytest.mark.parametrize("settings", [{"size": "0 rows"}, {"size": "3 characters", "unit": "characters"}])
+def test_a_mix_that_takes_nothing_is_refused(tmp_path: Path, settings: dict[str, Any]):
+    path = write_recipe(tmp_path, {"a": {"x.jsonl": [chat("How?", "a longer answer than that")]}}, mix=settings)
+    with pytest.raises(GristmillError, match=r"no record .*raise mix\.size"):
+        run(path, tmp_path / "out")
+    assert published(tmp_path / "out") == []
+
+
 def test_got_is_within_half_the_largest_record_of_asked(tmp_path: Path):
     files: dict[str, dict[str, list[Row]]] = {
-        name: {"x.jsonl": [chat("How?", f"{name} " + "x" * (7 * n % 50)) for n in range(60)]}
-        for name in ("a", "b")
+        name: {"x.jsonl": [chat("How?", f"{name} " + "x" * (7 * n % 50)) for n in range(60)]} for name in ("a", "b")
     }
     path = write_recipe(
         tmp_path, files, dedup={"near": None},

@@ -65,9 +65,7 @@ SLIPS = [
 
 
 @pytest.mark.parametrize(("place", "value", "message"), SLIPS, ids=[slip[0] for slip in SLIPS])
-def test_an_unknown_key_is_named_with_the_nearest_known_one(
-    tmp_path: Path, place: str, value: Any, message: str
-):
+def test_an_unknown_key_is_named_with_the_nearest_known_one(tmp_path: Path, place: str, value: Any, message: str):
     assert message in refusal(written(tmp_path, (place, value)))
 
 
@@ -115,9 +113,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("place", "value", "message"), WRONG, ids=[f"{slip[0]}={slip[1]!r}" for slip in WRONG]
-)
+@pytest.mark.parametrize(("place", "value", "message"), WRONG, ids=[f"{slip[0]}={slip[1]!r}" for slip in WRONG])
 def test_a_wrong_value_is_one_sentence_with_its_place(tmp_path: Path, place: str, value: Any, message: str):
     assert message in refusal(written(tmp_path, (place, value)))
 
@@ -143,9 +139,7 @@ def test_a_wrong_value_is_one_sentence_with_its_place(tmp_path: Path, place: str
         ("[" * 5000, ""),
     ],
 )
-def test_what_is_no_recipe_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str
-):
+def test_what_is_no_recipe_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, message: str):
     monkeypatch.chdir(tmp_path)
     assert message in refusal(written(tmp_path, text=text))
     assert [file.name for file in tmp_path.iterdir()] == ["recipe.yaml"]
@@ -175,7 +169,9 @@ def test_a_bomb_of_anchors_is_refused_at_once(tmp_path: Path, place: str):
 
 
 def test_anchors_may_be_used(tmp_path: Path):
-    text = "name: x\nversion: 1.0.0\nsources:\n  a: &one {path: a, origin: human}\n  b: *one\n  c: {<<: *one, task: t}\n"
+    text = (
+        "name: x\nversion: 1.0.0\nsources:\n  a: &one {path: a, origin: human}\n  b: *one\n  c: {<<: *one, task: t}\n"
+    )
     recipe = load_recipe(written(tmp_path, text=text))
     assert recipe.sources["b"] == recipe.sources["a"]
     assert (recipe.sources["c"].origin, recipe.sources["c"].task) == ("human", "t")
@@ -234,21 +230,15 @@ def test_shipped_recipes_are_read_and_fit_the_published_schema(repo: Path):
     published = json.loads(schema("recipe"))
     for file in files:
         load_recipe(file)
-        problems = list(
-            misfits(yaml.safe_load(file.read_text(encoding="utf-8")), published, published, file.name)
-        )
+        problems = list(misfits(yaml.safe_load(file.read_text(encoding="utf-8")), published, published, file.name))
         assert problems == []
 
 
 @pytest.mark.parametrize(("place", "value", "message"), SLIPS, ids=[slip[0] for slip in SLIPS])
 def test_the_published_schema_refuses_unknown_keys_too(place: str, value: Any, message: str, tmp_path: Path):
     published = json.loads(schema("recipe"))
-    assert list(
-        misfits(yaml.safe_load(written(tmp_path, (place, value)).read_text()), published, published, "recipe")
-    )
-    assert not list(
-        misfits(yaml.safe_load(written(tmp_path, *FULL).read_text()), published, published, "recipe")
-    )
+    assert list(misfits(yaml.safe_load(written(tmp_path, (place, value)).read_text()), published, published, "recipe"))
+    assert not list(misfits(yaml.safe_load(written(tmp_path, *FULL).read_text()), published, published, "recipe"))
 
 
 @pytest.mark.parametrize("what", ["recipe", "record", "manifest"])

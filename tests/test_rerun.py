@@ -1,4 +1,4 @@
-"""Running again: the corpus is reused, a broken run leaves nothing to mistake for a release, a version never changes."""
+"""Running again: the corpus is reused, a broken run leaves nothing like a release, a version never changes."""
 
 import os
 import signal
@@ -29,9 +29,9 @@ WORDS = [
     "bread",
     "oven",
 ]
-ROWS: list[Row] = [
-    chat("How?", " ".join(WORDS[(n * k) % len(WORDS)] for k in range(1, 12))) for n in range(80)
-] + [b"{broken"]
+ROWS: list[Row] = [chat("How?", " ".join(WORDS[(n * k) % len(WORDS)] for k in range(1, 12))) for n in range(80)] + [
+    b"{broken"
+]
 FILES: dict[str, dict[str, list[Row]]] = {"a": {"x.jsonl": ROWS}, "b": {"y.jsonl": ROWS[:40]}}
 PROGRAM = """
 import sys, time
@@ -85,9 +85,7 @@ def test_renaming_a_source_or_a_file_reads_nothing_again(tmp_path: Path, monkeyp
     run(write_recipe(tmp_path, FILES), tmp_path / "out")
     no_reading(monkeypatch)
     renamed = {"c": {"z.jsonl": ROWS}, "b": {"y.jsonl": ROWS[:40]}}
-    assert run(
-        write_recipe(tmp_path, renamed, {"c": {"license": "MIT"}}, version="2.0.0"), tmp_path / "out"
-    ).rows()
+    assert run(write_recipe(tmp_path, renamed, {"c": {"license": "MIT"}}, version="2.0.0"), tmp_path / "out").rows()
 
 
 def test_new_content_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -121,9 +119,7 @@ def test_a_published_version_is_refused_in_one_sentence(tmp_path: Path, monkeypa
     assert leftovers(tmp_path / "out") == []
 
 
-def test_a_version_that_another_run_published_meanwhile_stays(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_version_that_another_run_published_meanwhile_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     recipe = write_recipe(tmp_path, FILES)
     finish = publish.finish
 
@@ -171,12 +167,8 @@ def test_a_killed_run_leaves_no_release_and_the_next_one_cleans_up(
 ):
     recipe, out = write_recipe(tmp_path, FILES), tmp_path / "out"
     program = PROGRAM.format(repo=str(repo), module=module, name=name, recipe=str(recipe), out=str(out))
-    environment = dict(
-        os.environ, TMPDIR=str(tmp_path)
-    )  # what a kill leaves in the temporary folder goes with ours
-    process = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment, text=True
-    )
+    environment = dict(os.environ, TMPDIR=str(tmp_path))  # what a kill leaves in the temporary folder goes with ours
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment, text=True)
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == "here\n"

@@ -21,12 +21,8 @@ KEEPS: list[list[str]] = [
 
 def features(rows: list[tuple[str | None, int]]) -> pa.RecordBatch:
     """Rows of (origin, characters of the answer)."""
-    columns: dict[str, Any] = {
-        name: pa.nulls(len(rows), FEATURES.field(name).type) for name in FEATURES.names
-    }
-    columns["origin"] = pa.array(
-        [None if origin is None else ORIGINS.index(origin) for origin, _ in rows], pa.int8()
-    )
+    columns: dict[str, Any] = {name: pa.nulls(len(rows), FEATURES.field(name).type) for name in FEATURES.names}
+    columns["origin"] = pa.array([None if origin is None else ORIGINS.index(origin) for origin, _ in rows], pa.int8())
     columns["answer_characters"] = pa.array([length for _, length in rows], pa.int32())
     return pa.RecordBatch.from_arrays(list(columns.values()), schema=FEATURES)
 
@@ -38,9 +34,7 @@ SOURCE = st.tuples(
 
 
 @given(st.lists(SOURCE, max_size=4), st.sampled_from(KEEPS))
-def test_the_number_orders_like_the_criteria(
-    sources: list[tuple[str | None, int, list[Any]]], keep: list[str]
-):
+def test_the_number_orders_like_the_criteria(sources: list[tuple[str | None, int, list[Any]]], keep: list[str]):
     numbers, tuples = [], []
     for default, priority, rows in sources:
         numbers += survivor_order(features(rows), keep, default, priority).tolist()

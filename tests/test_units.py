@@ -32,18 +32,14 @@ def test_amounts(text: str, number: int, unit: str):
     "wrong", [*BARE, "5 %", "5 MiB", "5 apples", "1.5 rows", "0.5 tokens", "5 rows more", "k rows"]
 )
 def test_an_amount_needs_its_unit(wrong: object):
-    with pytest.raises(
-        ValueError, match=r"is not (an amount; write it with its unit|a whole number of)"
-    ) as refused:
+    with pytest.raises(ValueError, match=r"is not (an amount; write it with its unit|a whole number of)") as refused:
         Amount.parse(wrong)
     assert repr(wrong) in str(refused.value)
 
 
 @pytest.mark.parametrize("wrong", [*BARE, "5", "5 rows", "5 percent", "%", "1,5 %", "-5 %", "5 %%"])
 def test_a_share_needs_its_sign(wrong: object):
-    with pytest.raises(
-        ValueError, match='is not a share; write it with its sign, for example "20 %"'
-    ) as refused:
+    with pytest.raises(ValueError, match='is not a share; write it with its sign, for example "20 %"') as refused:
         Share.parse(wrong)
     assert repr(wrong) in str(refused.value)
 

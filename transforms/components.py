@@ -72,8 +72,7 @@ def small_star(node: Ints, neighbour: Ints) -> tuple[Ints, Ints]:
     node, neighbour, least = _least(node, neighbour)
     members, roots = np.concatenate([neighbour, node]), np.concatenate([least, least])
     keep = members != roots
-    pairs = np.unique(np.stack([members[keep], roots[keep]]), axis=1)
-    return pairs[0], pairs[1]
+    return _distinct(members[keep], roots[keep])
 
 
 def _least(node: Ints, neighbour: Ints) -> tuple[Ints, Ints, Ints]:
@@ -88,18 +87,49 @@ def _least(node: Ints, neighbour: Ints) -> tuple[Ints, Ints, Ints]:
     return node, neighbour, np.minimum(least, node)
 
 
+def finish_stars(node: Ints, neighbour: Ints) -> tuple[Ints, Ints, Ints]:
+    """Checked stars from all edges of some nodes, seen from those nodes: (member, root) pairs, and the roots.
+
+    Every edge must have come to both of its ends. Then a graph that is not all stars shows at some node: either it has
+    two smaller neighbours, or a smaller and a larger one. Edges may repeat: two nodes can have sent the same one.
+    """
+    up = neighbour < node
+    members, roots = _distinct(node[up], neighbour[up])
+    own = np.sort(node[~up])
+    own = own[_changes(own)]
+    check_stars(members, own)
+    return members, roots, own
+
+
 def check_stars(members: Ints, roots: Ints) -> None:
     """Stop when rounds ended too early: a node with two roots, or a root that is itself a member.
+
+    ``members`` are those of distinct (member, root) pairs; ``roots`` may repeat.
 
     Raises:
         GristmillError: the number of such nodes and what to do.
     """
-    unique = np.unique(members)
-    loose = len(members) - len(unique) + int(np.isin(np.unique(roots), unique).sum())
+    ascending = np.sort(members)
+    unique = ascending[_changes(ascending)]
+    roots = np.sort(roots)
+    loose = len(members) - len(unique) + int(np.isin(roots[_changes(roots)], unique).sum())
     if loose:
         raise GristmillError(
             f"near deduplication: {loose} records are not yet grouped after {ROUNDS} rounds; raise components.ROUNDS"
         )
+
+
+def _distinct(members: Ints, roots: Ints) -> tuple[Ints, Ints]:
+    """The same pairs without repeats, in ascending order."""
+    order = np.lexsort((roots, members))
+    members, roots = members[order], roots[order]
+    keep = _changes(members) | _changes(roots)
+    return members[keep], roots[keep]
+
+
+def _changes(values: Ints) -> npt.NDArray[np.bool_]:
+    """Where a value differs from the one before. (np.unique would hash here, at ten times the cost of a sort.)"""
+    return np.r_[True, values[1:] != values[:-1]][: len(values)]
 
 
 def edges(members: Ints, roots: Ints) -> pa.RecordBatch:

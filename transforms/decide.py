@@ -260,11 +260,9 @@ class FinishStars(_Stage):
     """Stars by member after the last round → checked labels, to the records' units."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        member, root = np.asarray(table["member"]), np.asarray(table["root"])
         # Both directions of each edge are here: the ones seen from the root tell which nodes are roots.
-        down = member < root
-        components.check_stars(member[~down], np.unique(member[down]))
-        return self.route(_labels(member[~down], root[~down], np.unique(member[down])))
+        found = components.finish_stars(np.asarray(table["member"]), np.asarray(table["root"]))
+        return self.route(_labels(*found))
 
 
 def _labels(members: Ints, roots: Ints, own: Ints | None = None) -> pa.RecordBatch:

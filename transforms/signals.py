@@ -51,13 +51,15 @@ class Signals:
     shingles: Ragged
 
 
+def _open(messages: pa.ListArray) -> tuple[pa.Array, pa.Array, Ints]:
+    """Roles [n], texts [n] of all messages, and bounds [records + 1] of each record's."""
+    bounds, values = np.asarray(messages.offsets).astype(np.int64), messages.flatten()
+    return values.field("role"), message_texts(values), bounds - bounds[0]
+
+
 def compute(corpus: pa.RecordBatch, settings: SignalSettings, tokenizer: Tokenizer | None) -> Signals:
     """Signals of a corpus block."""
-    messages = corpus["messages"]
-    bounds = np.asarray(messages.offsets).astype(np.int64)
-    bounds, values = bounds - bounds[0], messages.flatten()
-    roles = values.field("role")
-    flat = message_texts(values)
+    roles, flat, bounds = _open(corpus["messages"])
     assistant = np.asarray(pc.equal(roles, "assistant"))
     watched = assistant | np.asarray(pc.equal(roles, "user"))
 
@@ -91,6 +93,12 @@ def compute(corpus: pa.RecordBatch, settings: SignalSettings, tokenizer: Tokeniz
     )
     shingles = _shingles(words.hashes, words.offsets, bounds, assistant, settings)
     return Signals(features, signatures(*shingles, settings.permutations, settings.hash_seed), shingles)
+
+
+def shingles_of(messages: pa.ListArray, settings: SignalSettings) -> Ragged:
+    """Shingle sets [records] of the compared side of conversations."""
+    roles, flat, bounds = _open(messages)
+    return _shingles(*tokenise(flat), bounds, np.asarray(pc.equal(roles, "assistant")), settings)
 
 
 def _shingles(

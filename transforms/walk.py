@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from transforms.shingles import Ragged, blocks
-from transforms.terms import Ints, Terms, find_terms, spans
+from transforms.terms import Ints, Terms, find_terms, fresh, spans
 
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
@@ -23,8 +23,8 @@ _BLOCK = 1 << 11
 _GROWTH = 4
 _HUB_SHARE = 32
 """In a block, a record is compared with all the rest as long as that drops more than one in so many."""
-_PAIRS = 1 << 21
-"""Candidates looked at before the next ones are drawn: 100 MB with all that is kept about them."""
+_PAIRS = 1 << 20
+"""Candidates looked at before the next ones are drawn: 50 MB with all that is noted about them."""
 _SLACK = 1e-6
 """Keeps rounding in bounds from losing a pair; a looser bound only costs time."""
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
@@ -79,10 +79,7 @@ class _Walk:
         self.open = np.ones(len(groups), bool)
         self.representative = np.full(len(groups), -1, np.int64)
         self.value = np.full(len(groups), np.nan)
-        # before <= size - s * size: of more, not even a row of the same size can share enough.
-        entries = np.diff(terms.offsets)
-        reaches = terms.before <= np.repeat(terms.sizes * (1 - similarity) + _SLACK, entries)
-        self.prefix = np.diff(np.r_[0, np.cumsum(reaches)][terms.offsets])
+        self.prefix = _prefixes(terms, similarity)
 
     def settle(self, block: Rows) -> Rows:
         """Walk through the rows of a block alone; returns those that stay."""
@@ -140,7 +137,7 @@ class _Walk:
             fits = self.open[found] & (found > row[by]) & (terms.sizes[found] <= largest[by])
             pairs = row[by[fits]].astype(np.uint64) << _32 | found[fits].astype(np.uint64)
             pairs.sort()  # np.unique would hash, at ten times the cost
-            pairs = pairs[np.r_[True, pairs[1:] != pairs[:-1]][: len(pairs)]]
+            pairs = pairs[fresh(pairs)]
             left, right = (pairs >> _32).astype(np.int64), (pairs & _LOW).astype(np.int64)
             # J >= s allows for (1 - s) / (1 + s) * (size x + size y) shingles that only one of them has.
             differ = (terms.sizes[left] + terms.sizes[right]) * ((1 - self.similarity) / (1 + self.similarity))
@@ -149,6 +146,18 @@ class _Walk:
             score = self.score(left, right)
             similar = score >= self.similarity
             yield left[similar], right[similar], score[similar]
+
+
+def _prefixes(terms: Terms, similarity: float) -> Ints:
+    """Terms of each row [n] with before <= size - s * size: of a later one, not even a row of equal size shares enough."""
+    most = terms.sizes * (1 - similarity) + _SLACK
+    low, high = terms.offsets[:-1].copy(), terms.offsets[1:].copy()
+    while len(open_rows := np.flatnonzero(low < high)):  # binary search in all rows at once
+        middle = (low[open_rows] + high[open_rows]) // 2
+        inside = terms.before[middle] <= most[open_rows]
+        low[open_rows[inside]] = middle[inside] + 1
+        high[open_rows[~inside]] = middle[~inside]
+    return low - terms.offsets[:-1]
 
 
 def compare_with_first(groups: Ints, rows: Rows) -> tuple[Rows, Rows, Rows]:
