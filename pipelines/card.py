@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipelines.report import harmless
 from schemas.manifest import Manifest
 from transforms.release import stage_of
 
@@ -30,7 +31,6 @@ def write_card(manifest: Manifest, path: Path) -> None:
         "percent": lambda value: f"{100 * value:.1f} %",
         "tenth": lambda value: f"{value:,.1f}",
         "cell": escape_cell,
-        "prose": lambda text: html.escape(text, quote=False),
     }
     accounts = manifest.sources.values()
     path.write_text(
@@ -53,8 +53,8 @@ def _place(rule: str) -> int:
 
 
 def escape_cell(text: str) -> str:
-    """Text of a recipe or a file name inside a Markdown table: no markup, no HTML, no new cell."""
-    plain = html.escape(re.sub(r"\s+", " ", text), quote=False)
+    """Text of a recipe or a file name, as one line inside Markdown: no markup, no HTML, no new cell or block."""
+    plain = html.escape(harmless(re.sub(r"\s+", " ", text)), quote=False)
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", plain)
 
 

@@ -1,5 +1,6 @@
 """``gristmill``: the command and its subcommands. Imports stay lazy: ``--help`` loads neither Beam nor Arrow."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -64,7 +65,8 @@ def plan(recipe: RecipePath) -> None:
 def verify(
     release: ReleasePath,
     near: Annotated[
-        bool, typer.Option("--near", help="also have datasketch look for near duplicates that were left (0.3 ms a record)")
+        bool,
+        typer.Option("--near", help="have datasketch look for near duplicates that were left; 0.3 ms a record"),
     ] = False,
 ) -> None:
     """Check every checksum, count and law of a release. Exit status 0 or 1."""
@@ -119,6 +121,10 @@ def version() -> None:
     typer.echo(__version__)
 
 
+# What the disk says of a folder that was named: the user's affair, not ours.
+_OF_THE_DISK = {errno.EACCES, errno.EDQUOT, errno.EEXIST, errno.ENOSPC, errno.ENOTDIR, errno.EPERM, errno.EROFS}
+
+
 def main() -> None:
     """Entry point: a user's mistake is one sentence on stderr and exit status 2."""
     # Arrow's own allocator keeps what it has freed: 300 MB more at 79,000 records with two workers, and no faster.
@@ -130,10 +136,22 @@ def main() -> None:
 
         typer.echo(f"error: {harmless(str(error))}", err=True)
         sys.exit(2)
-    except BrokenPipeError:
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            _end_with(error)
         # The reader of our output has gone (gristmill … | head); that is no error of ours.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+
+
+def _end_with(error: OSError) -> None:
+    if error.errno not in _OF_THE_DISK:
+        raise error
+    from pipelines.report import harmless
+
+    place = f"{error.filename}: " if error.filename else ""
+    typer.echo(f"error: {harmless(f'{place}{error.strerror}')}; name folders that can be written, with space", err=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from schemas.errors import GristmillError
 from transforms.progress import FOLDER_VARIABLE
 
 LOCAL_RUNNER = "FnApiRunner"
+FULL = "no space is left on the disk of --out or --work-dir; nothing was published"
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -154,10 +155,10 @@ class Engine:
 def _our_sentence(error: Exception) -> str | None:
     """The message of a GristmillError, also from inside the traceback text that a runner hands back."""
     text = str(error)
+    if re.search(r"\[errno 28\]", text, flags=re.IGNORECASE):
+        return FULL  # first: what a reader says of a failed file may quote it
     if isinstance(error, GristmillError):
         found = [text]
-    elif re.search(r"\[errno 28\]", text, flags=re.IGNORECASE):
-        return "no space is left on the disk of --out or --work-dir; nothing was published"
     else:
         found = re.findall(r"^(?:schemas\.errors\.)?GristmillError: (.+)$", text, flags=re.MULTILINE)
     return re.sub(r" \[while running .*", "", found[-1]) if found else None

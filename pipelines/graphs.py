@@ -18,13 +18,13 @@ from transforms.decide import (
     GatherMembers,
     LinkBuckets,
     MergeStars,
-    Plan,
     SpreadEdges,
     Star,
     Survey,
 )
 from transforms.ingest import IngestSplits
 from transforms.release import EmitCut, FindCut, ReleasePlan, Select, Write
+from transforms.units import Plan
 
 
 def ingest(pipeline: Any, work: IngestSplits, pending: list[int]) -> None:

@@ -15,13 +15,13 @@ from schemas.manifest import File, Measures
 from schemas.recipe import Recipe
 from transforms.collect import collected
 from transforms.corpus import Block, read_batch
-from transforms.decide import Plan, SourceRules
 from transforms.filters import apply, choose
 from transforms.keys import hex_ids
 from transforms.lsh import curve, solve_bands
 from transforms.mix import Target, quota
 from transforms.release import ReleasePlan, SourceFacts, stage_of
 from transforms.signals import SignalSettings
+from transforms.units import Plan, SourceRules
 from transforms.words import UNICODE_VERSION, WORDS_VERSION
 
 PART_ROWS = 250_000

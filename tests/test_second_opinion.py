@@ -6,12 +6,12 @@ import pytest
 
 from pipelines.second_opinion import near_duplicates
 from schemas.errors import GristmillError
-from tests.recipes import Published, chat, run, write_recipe
+from tests.recipes import Published, Row, chat, run, write_recipe
 
 WORDS = [f"word{number}" for number in range(400)]
 
 
-def rows() -> list[dict[str, object]]:
+def rows() -> list[Row]:
     """Ten different texts of 80 words, and a copy of each with its last word changed (Jaccard 75/77 = 0.97)."""
     texts = [WORDS[30 * start : 30 * start + 80] for start in range(10)]
     texts = [[*text, str(number)] for number, text in enumerate(texts)]

@@ -6,7 +6,6 @@ than sending them through a shuffle. Nothing here moves text.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +14,19 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.features import FEATURES
 from transforms import components
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
 from transforms.collect import add_up, leave
-from transforms.corpus import Block, read_batch, read_shingles, read_signatures, write_batch
+from transforms.corpus import write_batch
 from transforms.exact import CANDIDATE, find_copies
-from transforms.filters import Chosen, apply
+from transforms.filters import apply
 from transforms.keys import halves, mix, seeded
 from transforms.lsh import band_keys
-from transforms.near import band_rows, find_near, member_rows, take_ragged
-from transforms.shingles import Ragged
-from transforms.survivors import survivor_order
+from transforms.near import band_rows, find_near, member_rows
+from transforms.units import Ints, Plan, UnitView
 from transforms.verdicts import EXACT, NEAR, NO_DROPS, VERDICT
 
-Ints = npt.NDArray[np.int64]
 HISTOGRAM_BINS = 256
 HISTOGRAM_ROWS, TALLY_ROWS = b"histogram", b"tally"  # kinds of keys out of ``Conclude``
 
@@ -46,126 +42,12 @@ TALLY = pa.schema(
 
 
 @dataclass(frozen=True)
-class SourceRules:
-    """What decisions need to know of a source."""
-
-    origin: str | None
-    priority: int
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything the decision stages share. Small, pickled into every stage; block places are in a mapped file."""
-
-    folder: str  # the run's own folder
-    blocks_file: str
-    total: int
-    sources: tuple[SourceRules, ...]
-    filters: Chosen
-    filter_rules: tuple[str, ...]
-    keep: tuple[str, ...]
-    exact: str | None  # what is compared
-    near: str | None
-    similarity: float
-    bands: int
-    rows: int
-    parts: int
-    seed: int
-    mix_unit: str  # of the mix: rows, characters, tokens
-    spill: str | None  # folder for large batches of a local run
-
-    @property
-    def rules(self) -> tuple[str, ...]:
-        """Names of rules by number, as VERDICT and TALLY hold them."""
-        return (*self.filter_rules, f"exact.{self.exact}", f"near.{self.near}")
-
-    @property
-    def exact_rule(self) -> int:
-        return len(self.filter_rules)
-
-    @property
-    def near_rule(self) -> int:
-        return len(self.filter_rules) + 1
-
-    def unit(self, number: int) -> list[Block]:
-        """The blocks of a unit."""
-        blocks, starts, _ = _units(self.blocks_file)
-        chosen = blocks.slice(starts[number], starts[number + 1] - starts[number])
-        return [Block(**row) for row in chosen.to_pylist()]
-
-    def units_of(self, addresses: Ints) -> Ints:
-        """Number of the unit that each address lies in."""
-        *_, bases = _units(self.blocks_file)
-        return np.searchsorted(bases, addresses, side="right") - 1
-
-    def verdict_path(self, number: int) -> str:
-        return str(Path(self.folder) / "verdicts" / f"{number:08d}.arrow")
-
-
-@lru_cache(maxsize=4)
-def _units(path: str) -> tuple[pa.RecordBatch, list[int], Ints]:
-    """All blocks; position of each unit's first block, and one past the last; each unit's first address."""
-    blocks = read_batch(path)
-    unit = np.asarray(blocks["unit"])
-    starts = np.flatnonzero(np.r_[True, unit[1:] != unit[:-1]])
-    return blocks, [*starts.tolist(), len(unit)], np.asarray(blocks["base"])[starts]
-
-
-@dataclass(frozen=True)
 class _Stage:
     plan: Plan
 
     def route(self, batch: pa.RecordBatch, tag: str | None = None) -> Iterator[Any]:
         """Rows to the units that their addresses lie in."""
         return split_by(batch, self.plan.units_of(np.asarray(batch["address"])), tag)
-
-
-class UnitView:
-    """A unit's features, one row after the other as the addresses go, with what the plan says of them."""
-
-    def __init__(self, plan: Plan, number: int):
-        self.plan = plan
-        self.number = number
-        self.blocks = plan.unit(number)
-        self.base = self.blocks[0].base
-        self.source = self.blocks[0].source
-        self.rows = sum(block.rows for block in self.blocks)
-        batches = [read_batch(block.signals).select(FEATURES.names) for block in self.blocks]
-        self.features = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-        self.addresses = self.base + np.arange(self.rows)
-
-    def signatures(self, rows: Ints) -> npt.NDArray[np.uint32]:
-        """Signatures of some rows [n, permutations]."""
-        parts = []
-        for block, mine in self.by_block(rows):
-            parts.append(read_signatures(read_batch(block.signals))[mine])
-        return np.concatenate(parts) if parts else np.empty((0, 1), np.uint32)
-
-    def shingles(self, rows: Ints) -> Ragged:
-        """Shingle sets of some rows, which must be in ascending order."""
-        parts = [take_ragged(read_shingles(block.signals), mine) for block, mine in self.by_block(rows)]
-        values = [part.values for part in parts] or [np.empty(0, np.uint32)]
-        lengths = [np.diff(part.offsets) for part in parts] or [np.empty(0, np.int64)]
-        return Ragged(np.concatenate(values), np.r_[0, np.cumsum(np.concatenate(lengths))])
-
-    def by_block(self, rows: Ints) -> Iterator[tuple[Block, Ints]]:
-        """Ascending rows of the unit as rows of its blocks; blocks without any are left out."""
-        for block in self.blocks:
-            start = block.base - self.base
-            low, high = np.searchsorted(rows, (start, start + block.rows))
-            if low < high:
-                yield block, rows[low:high] - start
-
-    @cached_property
-    def order(self) -> npt.NDArray[np.uint64]:
-        source = self.plan.sources[self.source]
-        return survivor_order(self.features, self.plan.keep, source.origin, source.priority)
-
-    def weight(self) -> Ints:
-        """What each row weighs in the mix's unit."""
-        if self.plan.mix_unit == "rows":
-            return np.ones(self.rows, np.int64)
-        return np.asarray(self.features[self.plan.mix_unit].fill_null(0)).astype(np.int64)
 
 
 class Survey(_Stage):

@@ -20,8 +20,8 @@ from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
 from transforms.collect import add_up, leave
 from transforms.corpus import Block, read_batch
-from transforms.decide import Plan, UnitView
 from transforms.keys import U64, halves, hex_ids, seeded
+from transforms.units import Plan, UnitView
 
 Ints = npt.NDArray[np.int64]
 
