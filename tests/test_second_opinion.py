@@ -15,7 +15,8 @@ def rows() -> list[Row]:
     """Ten different texts of 80 words, and a copy of each with its last word changed (Jaccard 75/77 = 0.97)."""
     texts = [WORDS[30 * start : 30 * start + 80] for start in range(10)]
     texts = [[*text, str(number)] for number, text in enumerate(texts)]
-    return [chat("q", " ".join(text)) for text in texts] + [chat("q", " ".join([*text[:-1], "z"])) for text in texts]
+    changed = [[*text[:-1], "z"] for text in texts]
+    return [chat("q", " ".join(text)) for text in [*texts, *changed]]
 
 
 def release(folder: Path, near: dict[str, object]) -> Published:
