@@ -31,6 +31,7 @@ from schemas.errors import GristmillError
 from transforms.corpus import read_done, write_batch
 from transforms.ingest import IngestSplits
 from transforms.mix import Target, settle
+from transforms.storage import scratch
 
 ALONE_RECORDS = 200_000
 """Records up to which decisions run in the command's own process. Their ten steps move few bytes: at 79,000 records
@@ -155,6 +156,8 @@ def release(
         selection = Selection.read(plan, job.names, folder)
         say(f"{selection.rows:,} rows in {len(selection.shards)} shards")
     check_conservation("release", selection.rows, {"in shards": sum(one.rows or 0 for one in selection.shards)})
+    if selection.rows == 0:
+        raise GristmillError("the mix is so small that no record fits into it; raise mix.size")
     check_conservation("ledger", ingested.records, {"in the ledger": sum(one.rows or 0 for one in selection.ledger)})
     return selection
 
@@ -162,7 +165,7 @@ def release(
 @contextmanager
 def run_folder(work_dir: Path) -> Iterator[Path]:
     """A folder for this run's verdicts and summaries, gone afterwards."""
-    folder = publish.scratch(work_dir / "runs", "run")
+    folder = scratch(work_dir / "runs", "run")
     for name in ("verdicts", "spill"):
         (folder / name).mkdir()
     try:

@@ -3,9 +3,7 @@
 import os
 import platform
 import shutil
-import socket
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -32,9 +30,13 @@ from schemas.version import __version__
 from transforms.corpus import read_batch
 from transforms.mix import Target
 from transforms.shards import file_digest
+from transforms.storage import scratch
 
 # What Parquet bytes and signatures depend on besides our own code.
 DEPENDENCIES = ("pyarrow", "numpy", "orjson", "xxhash", "tokenizers", "ftfy")
+
+QUARANTINE_ROWS = 4096
+"""Rows per row group of the quarantine: up to 64 KiB of raw bytes each, but mostly a few hundred."""
 
 
 def target_of(recipe: Recipe, out: Path) -> Path:
@@ -53,29 +55,6 @@ def target_of(recipe: Recipe, out: Path) -> Path:
     except OSError as error:
         raise GristmillError(f"--out {out}: {error.strerror}; name a folder that can be written") from None
     return target
-
-
-def scratch(parent: Path, name: str) -> Path:
-    """A new hidden folder of this process; those of dead processes of this machine are removed."""
-    parent.mkdir(parents=True, exist_ok=True)
-    host = "".join(c if c.isalnum() else "_" for c in socket.gethostname()) or "host"
-    for old in parent.glob(f".{name}.{host}.*"):
-        pid = old.name.split(".")[-2]
-        if pid.isdigit() and not _alive(int(pid)):
-            shutil.rmtree(old, ignore_errors=True)
-    folder = parent / f".{name}.{host}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
-    folder.mkdir()
-    return folder
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
 
 
 @contextmanager
@@ -163,22 +142,15 @@ def _write_quarantine(ingested: Ingested, folder: Path) -> list[manifest.File]:
         pq.ParquetWriter(bad, QUARANTINE, compression="zstd") as bad_writer,
         pq.ParquetWriter(ledger, LEDGER, compression="zstd") as ledger_writer,
     ):
-        for source, file, first_row, split in ingested.quarantines:
-            batch = read_batch(f"{split}/quarantine.arrow")
-            count = batch.num_rows
+        for table in _row_groups(_quarantined(ingested)):
+            count = table.num_rows
             rows += count
-            columns = {
-                "source": pa.array([source] * count),
-                "file": pa.array([file] * count),
-                "index": pc.add(batch["index"], first_row),
-                "reason": batch["reason"],
-                "raw": batch["raw"],
-            }
-            bad_writer.write_table(pa.table(columns, schema=QUARANTINE))
+            bad_writer.write_table(table)
+            columns = {name: table[name] for name in ("source", "file", "index")}
             columns |= {
                 "verdict": pa.array([QUARANTINED] * count),
                 "stage": pa.array(["ingest"] * count),
-                "rule": batch["reason"],
+                "rule": table["reason"],
                 "copies": pa.array([0] * count, pa.int32()),
             }
             columns = {f.name: columns.get(f.name, pa.nulls(count, f.type)) for f in LEDGER}
@@ -191,6 +163,32 @@ def _write_quarantine(ingested: Ingested, folder: Path) -> list[manifest.File]:
         size, digest = file_digest(path)
         made.append(manifest.File(path=f"{path.parent.name}/{path.name}", bytes=size, sha256=digest, rows=rows))
     return made
+
+
+def _quarantined(ingested: Ingested) -> Iterator[pa.Table]:
+    """QUARANTINE rows, split after split."""
+    for source, file, first_row, split in ingested.quarantines:
+        batch = read_batch(f"{split}/quarantine.arrow")
+        columns = {
+            "source": pa.array([source] * batch.num_rows),
+            "file": pa.array([file] * batch.num_rows),
+            "index": pc.add(batch["index"], first_row),
+            "reason": batch["reason"],
+            "raw": batch["raw"],
+        }
+        yield pa.table(columns, schema=QUARANTINE)
+
+
+def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of QUARANTINE_ROWS: row groups must not show how files were split."""
+    waiting = QUARANTINE.empty_table()
+    for table in tables:
+        waiting = pa.concat_tables([waiting, table])
+        while waiting.num_rows >= QUARANTINE_ROWS:
+            yield waiting.slice(0, QUARANTINE_ROWS).combine_chunks()
+            waiting = waiting.slice(QUARANTINE_ROWS)
+    if waiting.num_rows:
+        yield waiting.combine_chunks()
 
 
 def _manifest(

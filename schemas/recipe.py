@@ -34,7 +34,9 @@ class Source(Strict):
     generator: str | None = Field(None, description="the model that wrote the answers, if one did")
     language: str | None = Field(None, description="language code of the records, for example en")
     task: str | None = Field(None, description="task of records that name none themselves")
-    priority: int = Field(0, description="survivor order between sources: the lower number stays")
+    priority: Annotated[int, Field(ge=-(2**15), lt=2**15)] = Field(
+        0, description="survivor order between sources: the lower number stays"
+    )
     container: str | None = Field(None, description="force a container instead of recognising it")
     shape: str | None = Field(None, description="force a shape instead of recognising it")
     columns: dict[str, str] | None = Field(None, description="manual mapping: what we need -> the column it is in")
@@ -152,6 +154,11 @@ class Release(Strict):
         default=Size.parse("8 MiB"), description="uncompressed bytes of a row group, what a streaming reader fetches"
     )
 
+    @field_validator("splits")
+    @classmethod
+    def _in_order(cls, splits: dict[str, Share]) -> dict[str, Share]:
+        return dict(sorted(splits.items()))  # the digest does not see the order, so nothing may depend on it
+
     @model_validator(mode="after")
     def _splits(self) -> "Release":
         for name in self.splits:
@@ -181,6 +188,11 @@ class Recipe(Strict):
     dedup: Dedup = Field(default_factory=Dedup)
     mix: Mix | None = Field(None, description="null or absent: everything that is left")
     release: Release = Field(default_factory=Release)
+
+    @field_validator("filters")
+    @classmethod
+    def _in_order(cls, filters: dict[str, dict[str, Any]] | None) -> dict[str, dict[str, Any]] | None:
+        return None if filters is None else dict(sorted(filters.items()))  # as with splits
 
     @model_validator(mode="after")
     def _consistent(self) -> "Recipe":

@@ -1,11 +1,12 @@
 """Amounts with units: "5000 rows", "20 %", "3M tokens", "128 MiB".
 
 A bare number in a recipe is ambiguous (is 1 one row or all of them?), so every size and share carries its unit
-and a number without one is refused. Parsed values keep the text the user wrote, for messages and for the digest.
+and a number without one is refused. Parsed values are exact; their text form is the shortest that says the same.
 """
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -24,9 +25,7 @@ COUNT_UNITS = {
     "token": "tokens", "tokens": "tokens",
 }  # fmt: skip
 _NUMBER = r"(?P<number>\d[\d_]*(?:\.\d+)?)"
-_AMOUNT = re.compile(
-    rf"\s*{_NUMBER}\s*(?P<scale>[kmgbt]?)\s*(?P<unit>{'|'.join(COUNT_UNITS)})\s*", flags=re.IGNORECASE
-)
+_AMOUNT = re.compile(rf"\s*{_NUMBER}\s*(?P<scale>[kmgbt]?)\s*(?P<unit>{'|'.join(COUNT_UNITS)})\s*", flags=re.IGNORECASE)
 _SIZE = re.compile(rf"\s*{_NUMBER}\s*(?P<unit>[A-Za-z]+)\s*")
 _SHARE = re.compile(rf"\s*{_NUMBER}\s*%\s*")
 
@@ -78,7 +77,8 @@ class Share(_Quantity):
         return float(self.value)
 
     def __str__(self) -> str:
-        return f"{float(self.value * 100):.12g} %"
+        percent = self.value * 100
+        return f"{(Decimal(percent.numerator) / percent.denominator).normalize():f} %"
 
 
 @dataclass(frozen=True)

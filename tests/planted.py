@@ -42,7 +42,7 @@ def jaccard(one: str, other: str) -> float:
 
 @dataclass
 class Planted:
-    """Texts by source; pairs of positions in a source with their similarity; short texts by what they equal."""
+    """Texts by source, and by source the pairs among them: two positions and their similarity."""
 
     texts: dict[str, list[str]] = field(default_factory=dict)
     pairs: dict[str, list[tuple[int, int, float]]] = field(default_factory=dict)
@@ -59,27 +59,42 @@ class Planted:
 
 
 def row_of(text: str) -> dict[str, object]:
-    """Half of the words asked, half of them answered; short texts are all question but for their last word."""
-    cut = text.rfind(" ", 0, max(len(text) // 2, text.rfind(" ") * (len(text) < 40))) + 1
-    return chat(text[:cut], text[cut:])
+    """About half of the words asked, the rest answered; of a short text, the last word is the answer."""
+    short = len(text.split()) < 8
+    cut = text.rstrip().rfind(" ") if short else text.find(" ", len(text) // 2)
+    return chat(text[: cut + 1], text[cut + 1 :])
 
 
-def plant(
-    similarity: float, shared: Path | None, pairs: int = 3000, template_rows: int = 10_000, seed: int = 1
-) -> Planted:
-    """``pairs`` of each kind of text in all; no real texts when ``shared`` is None."""
+def plant(similarity: float, pairs: int = 3000, template_rows: int = 10_000, seed: int = 1) -> Planted:
+    """About ``pairs`` pairs of generated texts, short texts, and a template. ``similarity``: that of the exact pairs."""
     generator = np.random.default_rng(seed)
-    planted = Planted()
-    words = ["".join(one) for one in generator.choice(list("abcdefghijklmnoprstuvwz"), (20_000, 6)).tolist()]
-    planted.add_pairs("random", _random_pairs(words, pairs // 2, generator))
+    planted, words = Planted(), made_up_words(generator)
+    planted.add_pairs("random", _random_pairs(words, pairs * 2 // 3, generator))
     planted.add_pairs("exact", _exact_pairs(words, pairs // 10, EXACT[similarity], generator))
     characters = [chr(code) for code in range(0x4E00, 0x9FA0)]
-    planted.add_pairs("cjk", _random_pairs(characters, pairs // 6, generator, between=""))
-    if shared is not None:
-        planted.add_pairs("real", _real_pairs(shared / "data", words, pairs // 4, generator))
+    planted.add_pairs("cjk", _random_pairs(characters, pairs // 5, generator, between=""))
     planted.texts["short"] = [form for text in short_texts() for form in forms(text)]
     planted.texts["template"] = list(_template(template_rows, generator))
     return planted
+
+
+def real_texts(data: Path, count: int, seed: int = 2) -> Iterator[tuple[str, str]]:
+    """``count`` pairs of a text of ../shared/data and the same with words exchanged."""
+    generator = np.random.default_rng(seed)
+    words = made_up_words(generator)
+    for name in REAL:
+        raw = (data / name).read_text(encoding="utf-8")
+        rows = json.loads(raw) if name.endswith(".json") else [json.loads(line) for line in raw.split("\n") if line]
+        parts = ("instruction", "input", "context", "response")
+        texts = ["\n".join(row[part] for part in parts if row.get(part)) for row in rows]
+        texts = [text for text in texts if len(text.split(" ")) >= 8]
+        for place in generator.choice(len(texts), count // len(REAL), replace=False):
+            tokens = texts[place].split(" ")
+            yield texts[place], " ".join(exchange(tokens, _edits(len(tokens), generator), words, generator))
+
+
+def made_up_words(generator: np.random.Generator) -> list[str]:
+    return ["".join(one) for one in generator.choice(list("abcdefghijklmnoprstuvwz"), (20_000, 6)).tolist()]
 
 
 def exchange(tokens: list[str], count: int, words: list[str], generator: np.random.Generator) -> list[str]:
@@ -117,20 +132,6 @@ def _exact_pairs(
         yield " ".join(tokens), " ".join(other)
 
 
-def _real_pairs(
-    data: Path, words: list[str], count: int, generator: np.random.Generator
-) -> Iterator[tuple[str, str]]:
-    for name in REAL:
-        raw = (data / name).read_text(encoding="utf-8")
-        rows = json.loads(raw) if name.endswith(".json") else [json.loads(line) for line in raw.split("\n") if line]
-        parts = ("instruction", "input", "context", "response")
-        texts = ["\n".join(row[part] for part in parts if row.get(part)) for row in rows]
-        texts = [text for text in texts if len(text.split(" ")) >= 8]
-        for place in generator.choice(len(texts), count // len(REAL), replace=False):
-            tokens = texts[place].split(" ")
-            yield texts[place], " ".join(exchange(tokens, _edits(len(tokens), generator), words, generator))
-
-
 def short_texts() -> list[str]:
     """Different texts of one to four words: by a mark, a digit or a word."""
     found = []
@@ -155,7 +156,7 @@ def _template(count: int, generator: np.random.Generator) -> Iterator[str]:
         yield (
             f"{PREAMBLE} USER: Hi, I am {who} {surname} and need to go from {start} to {end} on {day} / {month}, "
             f"please spend {price} at most, my number is {number}. ASSISTANT: <functioncall> book_trip from {start} to "
-            f"{end} day {day}.{month}. traveller {who} {surname} price {price} booking {number}"
+            f"{end} day {day}.{month} price {price}"
         )
 
 
@@ -168,7 +169,6 @@ class Found:
     below: int  # with a value below the threshold in the ledger, or a value that is not the true one
     asked: dict[str, int]  # planted pairs at or above the similarity, by source
     found: dict[str, int]  # of these: not both kept
-    both_dropped: int  # planted pairs below the similarity of which a record is gone without cause
     template_kept: float  # share
     short_classes: int  # different short texts
     short_kept: int  # short texts kept
@@ -194,13 +194,12 @@ def compare(planted: Planted, release: Published, similarity: float) -> Found:
     kept = {place for place, row in ledger.items() if row["verdict"] == "kept"}
     kept_ids = {ledger[place]["id"] for place in kept}
     assert all(row["representative"] in kept_ids for _, row in near), "the record that stays is in the release"
-    asked, found, gone = {}, {}, 0
+    asked, found = {}, {}
     for source, pairs in planted.pairs.items():
         both = [(value, (source, a) in kept and (source, b) in kept) for a, b, value in pairs]
         asked[source] = sum(value >= similarity for value, _ in both)
         found[source] = sum(value >= similarity and not stay for value, stay in both)
-        gone += sum(value < similarity and not stay for value, stay in both)
-    short = planted.texts["short"]
+    short = planted.texts.get("short", [])
     classes = {normal(text) for text in short}
     wrong = sum(
         normal(short[index]) != normal(text_of[row["representative"]])
@@ -213,8 +212,7 @@ def compare(planted: Planted, release: Published, similarity: float) -> Found:
         below=sum(value < similarity or abs(value - true) > 1e-3 for value, true in values),
         asked=asked,
         found=found,
-        both_dropped=gone,
-        template_kept=sum(source == "template" for source, _ in kept) / len(planted.texts["template"]),
+        template_kept=sum(source == "template" for source, _ in kept) / max(len(planted.texts.get("template", ())), 1),
         short_classes=len(classes),
         short_kept=sum(source == "short" for source, _ in kept),
         short_merged_wrongly=wrong,

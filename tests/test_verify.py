@@ -250,7 +250,7 @@ def test_a_manifest_with_another_key(release: Path):
     content = content_of(release)
     content["sources"]["dolly"]["recods"] = content["sources"]["dolly"].pop("records")
     (release / "manifest.json").write_bytes(orjson.dumps(content))
-    with pytest.raises(GristmillError, match="sources.dolly"):
+    with pytest.raises(GristmillError, match=r"sources\.dolly"):
         verify(release)
 
 

@@ -35,7 +35,7 @@ def release(good: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(good, tmp_path / "release"))
 
 
-VALUES = (None, True, -1, 0, 1, 2**63, 1e300, "", "x", "\x00", "data", [], {}, [[]], "../..", "\ud800")
+VALUES: tuple[Any, ...] = (None, True, -1, 0, 1, 2**63, 1e300, "", "x", "\x00", "data", [], {}, [[]], "../..", "\ud800")
 
 
 def mutate_json(value: Any, rng: random.Random) -> Any:

@@ -164,7 +164,7 @@ def test_an_ambiguous_beginning(tmp_path: Path, quickstart: Published, monkeypat
     """Eight digits of two ids are hardly ever the same; here the ledger says they are."""
     rows = [{"id": "abcdef01" + "0" * 24}, {"id": "abcdef01" + "1" * 24}]
     monkeypatch.setattr("pipelines.why._ledger", lambda *_: rows)
-    with pytest.raises(GristmillError, match="2 ids begin with abcdef01: abcdef010+, abcdef011+; give more digits"):
+    with pytest.raises(GristmillError, match=r"2 ids begin with abcdef01: abcdef010+, abcdef011+; give more digits"):
         why(quickstart.path, "abcdef01")
 
 
@@ -211,5 +211,5 @@ def test_a_damaged_release_sends_to_verify(quickstart: Published, tmp_path: Path
     if content is not None:
         (release / path).write_bytes(content)
     row = of(quickstart, split="train")
-    with pytest.raises(GristmillError, match="cannot be read .*gristmill verify"):
+    with pytest.raises(GristmillError, match=r"cannot be read .*gristmill verify"):
         why(release, row["id"])

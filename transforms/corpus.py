@@ -13,7 +13,6 @@ two workers doing the same split do no harm: both write the same bytes, the firs
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +25,7 @@ import pyarrow as pa
 
 from transforms.shingles import Ragged
 from transforms.signals import Signals
-from transforms.storage import replacing
+from transforms.storage import replacing, scratch
 
 _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
 DONE = "done.json"
@@ -70,9 +69,7 @@ def assign_units(blocks: Sequence[Block]) -> list[Block]:
 
 def publish_folder(target: Path, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     """Have ``write`` fill a temporary folder, put its result in ``done.json``, and rename it to ``target``."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = target.parent / f".{target.name}.{uuid.uuid4().hex}"  # a name nobody else uses; it never reaches output
-    staging.mkdir()
+    staging = scratch(target.parent, target.name)
     try:
         summary = write(staging)
         (staging / DONE).write_bytes(orjson.dumps(summary, option=orjson.OPT_SORT_KEYS))

@@ -87,6 +87,8 @@ class EmitBands(_Stage):
         alive = rule < 0
         alive[np.asarray(table["address"]) - view.base] = False
         chosen = np.flatnonzero(alive)
+        if len(chosen) == 0:
+            return iter(())
         signatures = view.signatures(chosen)
         # No shingles, no candidates: a text shorter than a shingle is compared whole, by exact dedup.
         compared = (signatures[:, :2] != np.uint32(0xFFFFFFFF)).any(axis=1)

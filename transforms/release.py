@@ -21,6 +21,7 @@ from transforms.blocks import hash_parts, key_kind, key_number, number_key, spli
 from transforms.collect import add_up, leave
 from transforms.corpus import Block, read_batch
 from transforms.keys import U64, halves, hex_ids, seeded
+from transforms.keys import mix as mix64
 from transforms.units import Plan, UnitView
 
 Ints = npt.NDArray[np.int64]
@@ -137,7 +138,11 @@ class Select:
         ids = halves(view.features["id"])
         split = plan.split_of(ids)
         if taken.any():
-            yield from self._records(view, taken, split, seeded(ids, plan.decide.seed, "order"))
+            placed = ids
+            if plan.decide.exact is None:
+                # Equal records are all kept then; by their ids alone they would stand side by side.
+                placed = (ids[0] ^ mix64(view.addresses.astype(np.uint64)), ids[1])
+            yield from self._records(view, taken, split, seeded(placed, plan.decide.seed, "order"))
         yield from self._ledger(view, verdicts, taken, split)
         yield number_key(view.source, SELECTED_ROWS), _selected(view, taken, split)
 

@@ -104,7 +104,8 @@ class UnitView:
         parts = []
         for block, mine in self.by_block(rows):
             parts.append(read_signatures(read_batch(block.signals))[mine])
-        return np.concatenate(parts) if parts else np.empty((0, 1), np.uint32)
+        # Of no rows too, so that the width is right: all rows of a unit may have been dropped before.
+        return np.concatenate(parts or [read_signatures(read_batch(self.blocks[0].signals))[:0]])
 
     def shingles(self, rows: Ints) -> Ragged:
         """Shingle sets of some rows, which must be in ascending order."""

@@ -26,7 +26,7 @@ Chosen = tuple[tuple[str, Strict], ...]
 
 
 def choose(settings: dict[str, dict[str, Any]] | None, has_tokenizer: bool) -> Chosen:
-    """The recipe's filters with typed settings, in the recipe's order.
+    """The recipe's filters with typed settings, by name: the order in which a recipe lists them means nothing.
 
     Raises:
         GristmillError: an unknown filter or setting, with the nearest known name.
