@@ -61,7 +61,8 @@ def read_yaml(path: Path) -> Any:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}:" if mark else ""
-        raise GristmillError(f"{path}:{where} {getattr(error, 'problem', None) or error}") from None
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise GristmillError(f"{path}:{where} {problem}") from None
     except RecursionError:
         raise GristmillError(f"{path}: the YAML is nested too deeply to be read") from None
 

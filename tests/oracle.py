@@ -326,8 +326,11 @@ def order(records: list[Record], recipe: Recipe) -> dict[str, list[tuple[Record,
         if one.copies:
             at = seeded(one.id, recipe.seed, "split")
             one.split = next((name for bound, name in bounds if at < bound), "train")
+            # Without exact dedup equal ids stand in the release, and their addresses keep them apart.
+            salt = mixed(one.address) << 64 if recipe.dedup.exact is None else 0
+            by = f"{int(one.id, 16) ^ salt:032x}"
             for copy in range(one.copies):
-                place = (seeded(one.id, recipe.seed, "order") + copy * ((U64 - 1) // one.copies)) % U64
+                place = (seeded(by, recipe.seed, "order") + copy * ((U64 - 1) // one.copies)) % U64
                 placed[one.split].append((place, one.id, copy, one.address, one))
     return {
         split: [(one, copy) for _, _, copy, _, one in sorted(rows, key=lambda row: row[:4])]

@@ -29,6 +29,13 @@ PREAMBLE = """SYSTEM: You are a helpful assistant with access to the following f
 "traveller": {"type": "string", "description": "The name of the traveller"}, "price": {"type": "number", "description":
 "The highest price in euros"}}, "required": ["from", "to", "day"]}}"""
 
+WISHES = (
+    "",
+    "A seat at the window would be nice, and a table if there is one.",
+    "I have two large suitcases with me.",
+    "Please avoid changes that leave me less than ten minutes to find the platform, as I walk slowly these days.",
+)
+
 
 def windows(text: str) -> frozenset[tuple[str, ...]]:
     words = words_of(text)
@@ -155,8 +162,8 @@ def _template(count: int, generator: np.random.Generator) -> Iterator[str]:
         day, month, price = generator.integers((1, 1, 20), (29, 13, 2000))
         yield (
             f"{PREAMBLE} USER: Hi, I am {who} {surname} and need to go from {start} to {end} on {day} / {month}, "
-            f"please spend {price} at most, my number is {number}. ASSISTANT: <functioncall> book_trip from {start} to "
-            f"{end} day {day}.{month} price {price}"
+            f"please spend {price} at most, my number is {number}. {WISHES[generator.integers(len(WISHES))]} ASSISTANT: "
+            f"<functioncall> book_trip from {start} to {end} day {day}.{month} price {price}"
         )
 
 
