@@ -6,6 +6,7 @@ from offsets, which is several times faster than ``pa.array`` on nested dicts.
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -50,7 +51,16 @@ def _json(value: object) -> str:
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS, default=str).decode()
     except TypeError:  # integers beyond 64 bits, and nesting deeper than orjson allows
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+        return json.dumps(_finite(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
+
+
+def _finite(value: Any) -> Any:
+    """NaN and infinity as null, which is what orjson makes of them: JSON knows neither."""
+    if isinstance(value, dict):
+        return {str(key): _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def messages_array(lists: Iterable[Sequence[Mapping[str, Any]] | None]) -> pa.Array:
