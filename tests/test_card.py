@@ -1,6 +1,7 @@
 """The data set card: well-formed Markdown whatever the names are, metadata that opens the folder, rows by their schema."""
 
 import re
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from pipelines.card import escape_cell, front_matter
 from schemas.record import RELEASE, json_schema
 from tests.recipes import Published, Row, chat, run, write_recipe
 
-HOSTILE = "a|b `c` <script>alert(1)</script> [x](javascript:alert(1)) ![i](x) **b** _e_ ~~s~~ # h \x1b[31m\u202e &amp; \\| \\"
+HOSTILE = (
+    "a|b `c` <script>alert(1)</script> [x](javascript:alert(1)) ![i](x) **b** _e_ ~~s~~ # h \x1b[31m\u202e &amp; \\| \\"
+)
 NAME = HOSTILE.replace("/", "") + ".jsonl"
 DESCRIPTION = f"{HOSTILE}\n\n# Heading\n\n---\n| a | b |\n|---|---|\n| {HOSTILE} |\n\n<div>\n```\n{HOSTILE}"
 GOOD: list[Row] = [chat("How?", f"this is number {n}, and no other") for n in range(40)]
@@ -29,7 +32,10 @@ def quickstart(tmp_path_factory: pytest.TempPathFactory, repo: Path) -> Publishe
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Published:
     folder = tmp_path_factory.mktemp("hostile")
     facts = {"license": HOSTILE, "language": HOSTILE, "generator": HOSTILE, "task": HOSTILE}
-    files: dict[str, dict[str, list[Row]]] = {"a_b_c": {NAME: [*GOOD, GOOD[0], chat("", "")]}, "d.e-f": {"x.jsonl": GOOD[:9]}}
+    files: dict[str, dict[str, list[Row]]] = {
+        "a_b_c": {NAME: [*GOOD, GOOD[0], chat("", "")]},
+        "d.e-f": {"x.jsonl": GOOD[:9]},
+    }
     recipe = write_recipe(
         folder,
         files,
@@ -100,7 +106,7 @@ def test_blocks_stand_apart(release: Published):
 
 def test_headings_are_ours(release: Published):
     parsed = MarkdownIt("commonmark").enable("table").parse(parts(release)[1])
-    heads = [after.content for token, after in zip(parsed, parsed[1:]) if token.type == "heading_open"]
+    heads = [after.content for token, after in pairwise(parsed) if token.type == "heading_open"]
     assert heads == [
         escape_cell(release.manifest.name) + " 1.0.0", "Splits", "Sources", "What each stage left",
         "What was dropped, by rule", "Mix: asked and got", "Near duplicates", "How this was made",
@@ -173,7 +179,8 @@ def test_a_line_of_dashes_does_not_end_the_front_matter(quickstart: Published):
 
 
 @pytest.mark.parametrize(
-    ("rows", "size"), [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**9, "n>1B"), (10**12, "n>1B")]
+    ("rows", "size"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10**6, "1M<n<10M"), (10**9, "n>1B"), (10**12, "n>1B")],
 )
 def test_size_categories(quickstart: Published, rows: int, size: str):
     train = quickstart.manifest.splits["train"].model_copy(update={"rows": rows})
@@ -208,9 +215,25 @@ def test_load_dataset_opens_the_folder(release: Published, tmp_path: Path, monke
 
 def agree(value: Any, schema: dict[str, Any], place: str = "row") -> None:
     """The keywords that our JSON Schema uses, checked structurally."""
-    assert set(schema) <= {"$schema", "title", "type", "properties", "required", "additionalProperties", "items", "description"}
+    assert set(schema) <= {
+        "$schema",
+        "title",
+        "type",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "description",
+    }
     kinds = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    python = {"string": str, "integer": int, "number": (int, float), "boolean": bool, "array": list, "object": dict}
+    python: dict[str, Any] = {
+        "string": str,
+        "integer": int,
+        "number": (int, float),
+        "boolean": bool,
+        "array": list,
+        "object": dict,
+    }
     fits = [kind for kind in kinds if (value is None if kind == "null" else isinstance(value, python[kind]))]
     if isinstance(value, bool):
         fits = [kind for kind in fits if kind == "boolean"]

@@ -35,24 +35,26 @@ def stars(members, roots):
     return dict(zip(members.tolist(), roots.tolist(), strict=True))
 
 
-def in_parts(function, node, neighbour, parts):
+def in_parts(function, edges, parts):
     """``function`` on the edges of each part of the nodes, as the shuffle deals them out."""
+    node, neighbour = edges
     part = hash_parts(mix(node.astype(np.uint64)), parts)
     found = [function(node[part == number], neighbour[part == number]) for number in range(parts)]
     return tuple(np.concatenate(one) for one in zip(*found, strict=True))
 
 
-def both_ways(left, right):
+def both_ways(edges):
+    left, right = edges
     return np.concatenate([left, right]), np.concatenate([right, left])
 
 
 def by_rounds(left, right, parts, rounds=components.ROUNDS):
     """What ``pipelines.graphs`` does with edges beyond ONE_WORKER: {member: root}, and the roots it names."""
-    left, right = np.maximum(left, right), np.minimum(left, right)
+    edges = np.maximum(left, right), np.minimum(left, right)
     for _ in range(rounds):
-        left, right = in_parts(large_star, *both_ways(left, right), parts)
-        left, right = in_parts(small_star, left, right, parts)
-    members, roots, own = in_parts(finish_stars, *both_ways(left, right), parts)
+        edges = in_parts(large_star, both_ways(edges), parts)
+        edges = in_parts(small_star, edges, parts)
+    members, roots, own = in_parts(finish_stars, both_ways(edges), parts)
     assert sorted(set(roots.tolist())) == sorted(own.tolist())
     return stars(members, roots)
 
@@ -129,9 +131,9 @@ def test_a_path_that_is_too_long_for_the_rounds_stops_the_run(parts):
 
 def test_an_edge_that_comes_twice_is_no_second_root():
     # Two nodes send the edge (5, 1) in the last round: 7 with the neighbours 5 and 1, and 8 with the same.
-    left, right = in_parts(small_star, ints([7, 7, 8, 8]), ints([5, 1, 5, 1]), 16)
-    assert sorted(zip(left.tolist(), right.tolist(), strict=True)).count((5, 1)) == 2, "take another number of parts"
-    members, roots, own = finish_stars(*both_ways(left, right))
+    edges = in_parts(small_star, (ints([7, 7, 8, 8]), ints([5, 1, 5, 1])), 16)
+    assert list(zip(*(one.tolist() for one in edges), strict=True)).count((5, 1)) == 2, "take another number of parts"
+    members, roots, own = finish_stars(*both_ways(edges))
     assert stars(members, roots) == {5: 1, 7: 1, 8: 1}
     assert own.tolist() == [1]
 

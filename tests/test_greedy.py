@@ -76,7 +76,8 @@ class TestDefinition:
     @pytest.mark.parametrize("similarity", SIMILARITIES)
     def test_pairs_exactly_at_the_threshold(self, similarity):
         # Every (shared, own, own) with shared / union equal to the threshold or one shingle off it.
-        sets, groups = [], []
+        sets: list[frozenset[int]] = []
+        groups: list[int] = []
         for union in range(1, 61):
             for shared in {round(similarity * union) + step for step in (-1, 0, 1)}:
                 if not 0 <= shared <= union:
@@ -92,15 +93,20 @@ class TestDefinition:
     @pytest.mark.parametrize("similarity", SIMILARITIES)
     def test_templates_and_clusters(self, similarity):
         generator = np.random.default_rng(5)
-        sets = []
+        sets: list[frozenset[int]] = []
         for _ in range(180):
             kind = generator.integers(3)
             if kind == 0:  # a template with slots of few values, five shingles each
                 slots = generator.integers(0, 4, 6)
-                one = {*range(40), *(1000 + 100 * n + 10 * v + k for n, v in enumerate(slots.tolist()) for k in range(5))}
+                one = {
+                    *range(40),
+                    *(1000 + 100 * n + 10 * v + k for n, v in enumerate(slots.tolist()) for k in range(5)),
+                }
             elif kind == 1:  # one of three texts with some edits
                 base = int(generator.integers(3)) * 100
-                one = set(range(base, base + 60)) - set((base + generator.integers(0, 60, generator.integers(12))).tolist())
+                one = set(range(base, base + 60)) - set(
+                    (base + generator.integers(0, 60, generator.integers(12))).tolist()
+                )
             else:
                 one = set(generator.integers(0, 10_000, generator.integers(1, 80)).tolist())
             sets.append(frozenset(one))
@@ -116,7 +122,7 @@ def test_representative_is_the_first_similar_record_that_stays():
 
 
 def test_rows_without_shingles_stay():
-    sets = [frozenset()] * 50 + [frozenset({1})] * 50
+    sets: list[frozenset[int]] = [frozenset()] * 50 + [frozenset({1})] * 50
     assert pick(np.zeros(100, np.int64), ragged(sets), 0.8)[0].tolist() == [-1] * 51 + [50] * 49
 
 
@@ -178,10 +184,17 @@ def test_a_group_of_ten_thousand_template_rows_needs_no_comparison_of_all_pairs(
     common = generator.integers(0, 2**32, 107, dtype=np.uint32)
     sets = [np.unique(np.r_[common, generator.integers(0, 2**32, 20, dtype=np.uint32)]) for _ in range(10_000)]
     shingles = Ragged(np.concatenate(sets), np.r_[0, np.cumsum([len(one) for one in sets])])
-    compared = []
-    exact = walk._Walk.score
-    monkeypatch.setattr(walk._Walk, "score", lambda one, a, b: compared.append(len(a)) or exact(one, a, b))
-    monkeypatch.setattr(greedy, "jaccard_pairs", lambda *of: compared.append(len(of[1])) or jaccard_pairs(*of))
+    compared: list[int] = []
+
+    def counted(function):
+        def count(one, left, right):
+            compared.append(len(left))
+            return function(one, left, right)
+
+        return count
+
+    monkeypatch.setattr(walk._Walk, "score", counted(walk._Walk.score))
+    monkeypatch.setattr(greedy, "jaccard_pairs", counted(jaccard_pairs))
     # 107 / 147 = 0.73 between any two.
     assert (pick(np.zeros(10_000, np.int64), shingles, 0.8)[0] == -1).all()
     assert sum(compared) < 10 * 10_000

@@ -13,7 +13,7 @@ import pytest
 from pipelines import graphs
 from schemas.errors import GristmillError
 from tests.planted import EXACT, Found, Planted, compare, jaccard, plant, real_texts
-from tests.recipes import Published, chat, run, write_recipe
+from tests.recipes import Published, Row, chat, run, write_recipe
 from transforms import components
 
 SOURCES_OF_PAIRS = {"random", "exact", "cjk"}
@@ -48,7 +48,7 @@ def test_what_is_planted(similarity):
     assert {value for _, _, value in planted.pairs["exact"]} == {similarity}
     template, generator = planted.texts["template"], np.random.default_rng(3)
     between = [jaccard(template[a], template[b]) for a, b in generator.integers(1000, size=(1500, 2)) if a != b]
-    assert 0.45 < min(between) < 0.55 < 0.6 < max(between) < 0.7
+    assert 0.4 < min(between) < 0.5 < 0.6 < max(between) < 0.7
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,9 @@ def test_too_few_rounds_stop_the_run(tmp_path, monkeypatch):
 
 
 def test_a_source_of_nothing_but_copies(tmp_path):
-    rows = [chat(f"What is {n} times {n}, if you please?", f"It is {n * n}, if I am not mistaken.") for n in range(5)]
+    rows: list[Row] = [
+        chat(f"What is {n} times {n}, if you please?", f"It is {n * n}, if I am not mistaken.") for n in range(5)
+    ]
     files = {"a": {"rows.jsonl": rows}, "b": {"rows.jsonl": rows}}
     recipe = write_recipe(tmp_path, files, {"a": {"priority": 1}})
     left = [(row["source"], row["verdict"]) for row in run(recipe, tmp_path / "out").ledger]

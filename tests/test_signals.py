@@ -140,7 +140,10 @@ def talk(*turns: tuple[str, str], **more: Any) -> dict[str, Any]:
 BASE = talk(("system", "Be brief."), ("user", "How?"), ("assistant", "Thus, and so."))
 # Another conversation, and under which comparisons it is the same as BASE.
 PAIRS: list[tuple[dict[str, Any], set[str]]] = [
-    (talk(("system", "Be  BRIEF."), ("user", " how?\n"), ("assistant", "thus,\tand so. ")), {"whole", "prompt", "response"}),
+    (
+        talk(("system", "Be  BRIEF."), ("user", " how?\n"), ("assistant", "thus,\tand so. ")),
+        {"whole", "prompt", "response"},
+    ),
     (talk(("system", "Be brief."), ("user", "How?"), ("assistant", "Otherwise.")), {"prompt"}),
     (talk(("system", "Be brief."), ("user", "Why?"), ("assistant", "Thus, and so.")), {"response"}),
     (talk(("user", "How?"), ("assistant", "Thus, and so.")), {"response"}),
@@ -148,7 +151,10 @@ PAIRS: list[tuple[dict[str, Any], set[str]]] = [
     (talk(("system", "Be brief."), ("user", "How?"), ("assistant", "Thus and so.")), set[str]() | {"prompt"}),
     (talk(("system", "Be brief. How?"), ("assistant", "Thus, and so.")), {"response"}),
     (talk(("system", "Be brief."), ("user", "How?"), ("assistant", "Thus,"), ("assistant", "and so.")), {"prompt"}),
-    (talk(("system", "Be brief."), ("user", "How?"), ("assistant", "Thus, and so."), tools="[]"), {"prompt", "response"}),
+    (
+        talk(("system", "Be brief."), ("user", "How?"), ("assistant", "Thus, and so."), tools="[]"),
+        {"prompt", "response"},
+    ),
     (talk(("assistant", "Thus, and so."), ("system", "Be brief."), ("user", "How?")), {"prompt", "response"}),
 ]
 
@@ -176,7 +182,14 @@ def test_the_key_of_settings_names_all_that_signals_depend_on():
     base = settings()
     from dataclasses import fields, replace
 
-    others = {"exact_compare": "prompt", "near_compare": None, "shingle": 4, "permutations": 32, "hash_seed": 2, "tokenizer": "x"}
+    others: dict[str, Any] = {
+        "exact_compare": "prompt",
+        "near_compare": None,
+        "shingle": 4,
+        "permutations": 32,
+        "hash_seed": 2,
+        "tokenizer": "x",
+    }
     assert {field.name for field in fields(base)} == set(others)
     keys = {base.key(), *(replace(base, **{name: value}).key() for name, value in others.items())}
     assert len(keys) == 7

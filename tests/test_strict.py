@@ -18,8 +18,8 @@ class Leaf(Strict):
 class Branch(Strict):
     leaf: Leaf = Leaf()
     maybe: Leaf | None = None
-    named: dict[str, Leaf] = {}
-    listed: list[Leaf] = []
+    named: dict[str, Leaf] = Field(default_factory=dict)
+    listed: list[Leaf] = Field(default_factory=list)
     paired: tuple[Leaf, ...] = ()
     deep: dict[str, list[Leaf | None]] | None = None
 
@@ -70,10 +70,22 @@ def test_a_key_of_one_of_two_kinds():
         ({}, "name: this setting is required"),
         ({"name": 3}, "name: Input should be a valid string, got 3"),
         ({"name": None}, "name: Input should be a valid string, got None"),
-        ({"name": "x", "branch": {"leaf": {"size": 0}}}, "branch.leaf.size: Input should be greater than or equal to 1, got 0"),
-        ({"name": "x", "branch": {"leaf": {"size": "3"}}}, "branch.leaf.size: Input should be a valid integer, got '3'"),
-        ({"name": "x", "branch": {"leaf": {"size": 3.0}}}, "branch.leaf.size: Input should be a valid integer, got 3.0"),
-        ({"name": "x", "branch": {"leaf": {"size": True}}}, "branch.leaf.size: Input should be a valid integer, got True"),
+        (
+            {"name": "x", "branch": {"leaf": {"size": 0}}},
+            "branch.leaf.size: Input should be greater than or equal to 1, got 0",
+        ),
+        (
+            {"name": "x", "branch": {"leaf": {"size": "3"}}},
+            "branch.leaf.size: Input should be a valid integer, got '3'",
+        ),
+        (
+            {"name": "x", "branch": {"leaf": {"size": 3.0}}},
+            "branch.leaf.size: Input should be a valid integer, got 3.0",
+        ),
+        (
+            {"name": "x", "branch": {"leaf": {"size": True}}},
+            "branch.leaf.size: Input should be a valid integer, got True",
+        ),
         ({"name": "x", "branch": {"leaf": []}}, "branch.leaf: Input should be"),
         ({"name": "x", "branch": {"listed": {}}}, "branch.listed: Input should be a valid list"),
         ({"name": 3, "branch": 3}, "(1 more)"),

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,7 +15,22 @@ from transforms.assemble import assemble
 from transforms.signals import SignalSettings, compute
 from transforms.tokens import Tokenizer, digest, load_definition
 
-VOCABULARY = ("[UNK]", "[BOS]", "<|im_end|>", "the", "mill", "grinds", "grain", "<", "|", "im", "_", "end", ">", "im_end")
+VOCABULARY = (
+    "[UNK]",
+    "[BOS]",
+    "<|im_end|>",
+    "the",
+    "mill",
+    "grinds",
+    "grain",
+    "<",
+    "|",
+    "im",
+    "_",
+    "end",
+    ">",
+    "im_end",
+)
 
 
 def definition(truncate: int | None = None) -> str:
@@ -57,12 +73,15 @@ def test_special_tokens_in_text_are_text():
     assert len(recognised.ids) == 3
     pieces = len(pre_tokenizers.Whitespace().pre_tokenize_str("<|im_end|>"))
     assert pieces > 1
-    assert Tokenizer(definition()).count(pa.array(["the mill<|im_end|>", "<|im_end|>"])).tolist() == [2 + pieces, pieces]
+    assert Tokenizer(definition()).count(pa.array(["the mill<|im_end|>", "<|im_end|>"])).tolist() == [
+        2 + pieces,
+        pieces,
+    ]
 
 
 def test_features_count_all_and_answers():
     call = {"id": "1", "type": "function", "function": {"name": "mill", "arguments": "grain grain"}}
-    conversations = [
+    conversations: list[dict[str, Any]] = [
         {"messages": [{"role": "user", "content": "the mill"}, {"role": "assistant", "content": "grinds the grain"}]},
         {"messages": [{"role": "assistant", "content": "", "reasoning_content": "the mill", "tool_calls": [call]}]},
         {"messages": []},
@@ -86,12 +105,13 @@ def test_an_absolute_place(named: Path):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{}", b"no json", b"\xff\xfe", b"[]", b'{"version": "1.0", "model": {"type": "Nothing"}}', b"[" * 9999]
+    "content",
+    [b"", b"{}", b"no json", b"\xff\xfe", b"[]", b'{"version": "1.0", "model": {"type": "Nothing"}}', b"[" * 9999],
 )
 def test_a_file_that_is_no_tokenizer(tmp_path: Path, content: bytes):
     (tmp_path / "tokenizer.json").write_bytes(content)
     for name in (".", "tokenizer.json"):
-        with pytest.raises(GristmillError, match="is no tokenizer.json") as error:
+        with pytest.raises(GristmillError, match=r"is no tokenizer\.json") as error:
             load_definition(name, tmp_path)
         assert "\n" not in str(error.value)
         assert repr(name) in str(error.value)

@@ -156,7 +156,8 @@ def test_a_changed_count(release: Path, name: str):
 
 
 @pytest.mark.parametrize(
-    ("path", "count"), [(TRAIN, "rows"), (TRAIN, "words"), (TRAIN, "characters"), (RECORDS, "rows"), (QUARANTINE, "rows")]
+    ("path", "count"),
+    [(TRAIN, "rows"), (TRAIN, "words"), (TRAIN, "characters"), (RECORDS, "rows"), (QUARANTINE, "rows")],
 )
 def test_a_changed_count_of_a_file(release: Path, path: str, count: str):
     seal(release, lambda content: step(content, "files", file_at(content, path), count))

@@ -55,15 +55,19 @@ def mutate_rows(release: Path, path: str, rng: random.Random) -> None:
     """A cell of another value, of any that the column can hold."""
     table = pq.read_table(release / path)
     rows = table.to_pylist()
-    for _ in range(rng.randrange(1, 4)):
+    for _ in range(30):  # until a cell has changed
         row = rng.choice(rows)
         name = rng.choice(table.schema.names)
         changed = rng.choice([*(mutate_json(row[name], rng) for _ in range(3)), rng.choice(rows)[name], None])
         before, row[name] = row[name], changed
+        if changed == before:
+            continue
         try:
             table = pa.Table.from_pylist(rows, schema=table.schema)
         except (pa.ArrowException, OverflowError, TypeError, ValueError):
             row[name] = before  # the column cannot hold it
+            continue
+        break
     pq.write_table(table, release / path)
 
 
@@ -74,7 +78,9 @@ def damage(release: Path, rng: random.Random) -> str:
     place = release / path
     if kind == "manifest":
         content = mutate_json(content_of(release), rng)
-        (release / "manifest.json").write_bytes(orjson.dumps(content, default=str) if "\\ud800" not in ascii(content) else b"x")
+        (release / "manifest.json").write_bytes(
+            orjson.dumps(content, default=str) if "\\ud800" not in ascii(content) else b"x"
+        )
         try:
             seal(release)
         except Exception:

@@ -95,7 +95,9 @@ def test_a_record_in_another_split(release: Path):
     train, other = pq.read_table(release / TRAIN), pq.read_table(release / VALIDATION)
     moved = train.slice(0, 1)
     pq.write_table(train.slice(1), release / TRAIN)
-    pq.write_table(pa.concat_tables([other, moved.replace_schema_metadata(other.schema.metadata)]), release / VALIDATION)
+    pq.write_table(
+        pa.concat_tables([other, moved.replace_schema_metadata(other.schema.metadata)]), release / VALIDATION
+    )
     record = moved["id"][0].as_py()
     rewrite(release, RECORDS, lambda rows: of(rows, id=record, verdict="kept").update(split="validation"))
 

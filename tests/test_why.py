@@ -35,8 +35,15 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Published:
     ]
     files: dict[str, dict[str, list[Row]]] = {
         "a": {NASTY: nasty},
-        "b": {COLON: [chat("Tell me.", " ".join(LONG)), chat("Tell me.", near), chat("", ""), chat("tell me. ", " ".join(LONG)),
-                      chat("Tell me.", " ".join(LONG))]},
+        "b": {
+            COLON: [
+                chat("Tell me.", " ".join(LONG)),
+                chat("Tell me.", near),
+                chat("", ""),
+                chat("tell me. ", " ".join(LONG)),
+                chat("Tell me.", " ".join(LONG)),
+            ]
+        },
     }
     return run(write_recipe(tmp_path_factory.mktemp("hostile"), files), tmp_path_factory.mktemp("out"))
 
@@ -85,7 +92,9 @@ def test_a_duplicate_names_who_stays(quickstart: Published, capsys: pytest.Captu
         assert f"dropped by {stage}, rule {row['rule']}" in said
         if stage == "near_dedup":
             assert f"similarity {row['value']:.4f} reaches 0.8" in said
-        stays = [one for one in quickstart.ledger if one["id"] == row["representative"] and one["stage"] != "exact_dedup"]
+        stays = [
+            one for one in quickstart.ledger if one["id"] == row["representative"] and one["stage"] != "exact_dedup"
+        ]
         one = stays[0]
         assert f"record {row['representative']}, {place(one)} of source {one['source']}" in said
         fate = "kept" if one["verdict"] == "kept" else f"itself dropped by {one['stage']}"

@@ -54,10 +54,10 @@ def pick(groups: Ints, shingles: Ragged, similarity: float) -> tuple[Ints, npt.N
         else:
             rest = rest[~similar]
     for rows in _together(groups, np.sort(np.concatenate([*large, rest])), shingles):
-        stays, score = walk(groups[rows], shingles, rows, similarity)
+        stays, scores = walk(groups[rows], shingles, rows, similarity)
         dropped = stays >= 0
         representative[rows[dropped]] = rows[stays[dropped]]
-        value[rows[dropped]] = score[dropped]
+        value[rows[dropped]] = scores[dropped]
     return representative, value
 
 

@@ -40,7 +40,7 @@ class Terms:
     weight: Ints  # [terms] shingles in each term
     bits: U64  # [n, 8] parity of the shingles at each of 512 hash values
 
-    def may_differ_by(self, left: Ints, right: Ints, most: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    def may_differ_by(self, left: Ints, right: Ints, most: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
         """[p] whether ``left[i]`` and ``right[i]`` can be so near that ``most[i]`` shingles are in one of them only.
 
         Each such shingle changes one bit, so they are at least as many as the bits that differ (bitmap filter, Sandes
@@ -166,38 +166,3 @@ def _parities(shingles: Ragged, rows: Ints, sizes: Ints) -> U64:
             odd = np.bincount(place, minlength=(high - low) * _BITS).astype(np.uint8) & 1
             bits[low:high] = np.packbits(odd).view(np.uint64).reshape(-1, _BITS // 64)
     return bits
-
-
-def _slices(shingles: Ragged, rows: Ints, sizes: Ints) -> Iterator[U64]:
-    """All shingles as (shingle, row) keys, sorted, in slices of the hash range: one pass over the rows for each."""
-    ends = np.r_[0, np.cumsum(sizes)]
-    slices = int(ends[-1]) // _SLICE + 1
-    for number in range(slices):
-        low, high = (number << 32) // slices, (number + 1 << 32) // slices
-        parts = []
-        for first, last in blocks(ends, _PAIR_BLOCK):
-            mine = rows[first:last]
-            values = shingles.values[spans(shingles.offsets[mine], sizes[first:last])]
-            row = np.repeat(np.arange(first, last, dtype=np.uint64), sizes[first:last])
-            if slices > 1:
-                inside = (values >= low) & (values < high)
-                values, row = values[inside], row[inside]
-            row |= values.astype(np.uint64) << _32
-            parts.append(row)
-        keys = np.concatenate(parts)
-        keys.sort()
-        yield keys
-
-
-def _terms_of_slice(keys: U64, group: Ints, row_hash: U64) -> tuple[U64, Ints, Ints, U32]:
-    """Of sorted (shingle, row) keys: per term its holders' hash, weight and number; all holders, term after term."""
-    row = (keys & _LOW).astype(np.uint32)
-    of = group[row]
-    fresh = np.r_[True, (keys[1:] >> _32 != keys[:-1] >> _32) | (of[1:] != of[:-1])] if len(keys) else np.empty(0, bool)
-    starts = np.flatnonzero(fresh)
-    counts = np.diff(np.r_[starts, len(keys)])
-    patterns = np.add.reduceat(row_hash[row], starts) if len(starts) else np.empty(0, np.uint64)
-    starts, counts, patterns = starts[counts > 1], counts[counts > 1], patterns[counts > 1]
-    patterns, first, weight = np.unique(patterns, return_index=True, return_counts=True)
-    counts = counts[first]
-    return patterns, weight, counts, row[spans(starts[first], counts)]

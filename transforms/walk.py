@@ -16,7 +16,7 @@ from transforms.shingles import Ragged, blocks
 from transforms.terms import Ints, Terms, find_terms, fresh, spans
 
 Rows = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 _BLOCK = 1 << 11
 """Records walked at a time. The first blocks are smaller: in a cluster, one record settles most of the others."""
@@ -149,7 +149,7 @@ class _Walk:
 
 
 def _prefixes(terms: Terms, similarity: float) -> Ints:
-    """Terms of each row [n] with before <= size - s * size: of a later one, not even a row of equal size shares enough."""
+    """Terms of each row [n] with ``before <= size - s * size``: with less left, no row can share enough."""
     most = terms.sizes * (1 - similarity) + _SLACK
     low, high = terms.offsets[:-1].copy(), terms.offsets[1:].copy()
     while len(open_rows := np.flatnonzero(low < high)):  # binary search in all rows at once
