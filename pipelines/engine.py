@@ -21,6 +21,9 @@ from schemas.errors import GristmillError
 from transforms.progress import FOLDER_VARIABLE
 
 LOCAL_RUNNER = "FnApiRunner"
+
+MOST_WORKERS_PER_CORE = 8
+"""A slip of the finger must not start thousands of processes."""
 FULL = "no space is left on the disk of --out or --work-dir; nothing was published"
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,8 +35,11 @@ class Engine:
     """
 
     def __init__(self, workers: int = 1, runner: str | None = None, beam_args: tuple[str, ...] = ()):
-        if workers < 1:
-            raise GristmillError(f"--workers {workers} is not possible; give 1 or more")
+        most = MOST_WORKERS_PER_CORE * (os.cpu_count() or 1)
+        if not 1 <= workers <= most:
+            raise GristmillError(
+                f"--workers {workers} is not possible; give 1 to {most} on this machine ({os.cpu_count()} cores)"
+            )
         self.workers, self.runner, self.beam_args = workers, runner or LOCAL_RUNNER, beam_args
         self._server: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="gristmill-")

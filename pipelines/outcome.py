@@ -51,6 +51,7 @@ def decide_plan(recipe: Recipe, names: list[str], total: int, folder: Path, spil
         exact=exact.compare if exact else None,
         near=near.compare if near else None,
         similarity=near.similarity if near else 1.0,
+        answers=near.answer_similarity if near else 0.0,
         bands=bands.bands if bands else 0,
         rows=bands.rows if bands else 0,
         parts=max(8, ceil(total / PART_ROWS)),
@@ -109,6 +110,7 @@ class Outcome:
         return {
             "compare": self.plan.near,
             "similarity": self.plan.similarity,
+            "answers": self.plan.answers,
             "bands": self.plan.bands,
             "rows": self.plan.rows,
             "candidate_probability": {

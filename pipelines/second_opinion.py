@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from schemas.errors import GristmillError
 from schemas.manifest import Manifest
-from transforms.signals import SignalSettings, shingles_of
+from transforms.signals import SignalSettings, sets_of
 from transforms.words import UNICODE_VERSION, WORDS_VERSION
 
 EXAMPLES = 3
@@ -40,8 +40,9 @@ def near_duplicates(release: Path, manifest: Manifest) -> Iterator[str]:
     index = MinHashLSH(num_perm=permutations, params=(scheme["bands"], scheme["rows"]))
     empty = MinHash(permutations, seed=scheme["seed"], scheme="affine32", hashfunc=int)
     sets: dict[str, frozenset[int]] = {}
+    answers: dict[str, frozenset[int]] = {}
     found = 0
-    for record, values in _released(release, manifest, scheme["compare"], scheme["shingle_words"]):
+    for record, values, said in _released(release, manifest, scheme["compare"], scheme["shingle_words"]):
         if record in sets or not len(values):
             continue  # another copy of the same record, or too short for shingles
         sketch = empty.copy()
@@ -50,22 +51,31 @@ def near_duplicates(release: Path, manifest: Manifest) -> Iterator[str]:
         for other in index.query(sketch):
             shared = len(mine & sets[other])
             score = shared / (len(mine) + len(sets[other]) - shared)
-            if score >= similarity:
+            if score >= similarity and _agree(said, answers[other], scheme["answers"]):
                 found += 1
                 if found <= EXAMPLES:
                     yield f"near duplicates: {record} and {other} are both released at similarity {score:.4f}"
         index.insert(record, sketch, check_duplication=False)
-        sets[record] = mine
+        sets[record], answers[record] = mine, said
     if found > EXAMPLES:
         yield f"near duplicates: {found} pairs in all"
 
 
-def _released(release: Path, manifest: Manifest, compare: str, words: int) -> Iterator[tuple[str, np.ndarray]]:
-    """Id and shingle hashes of every released row, in release order."""
+def _agree(left: frozenset[int], right: frozenset[int], least: float) -> bool:
+    """Whether two answers share enough of their words."""
+    return least == 0 or len(left & right) >= least * max(len(left | right), 1)
+
+
+def _released(
+    release: Path, manifest: Manifest, compare: str, words: int
+) -> Iterator[tuple[str, np.ndarray, frozenset[int]]]:
+    """Id, shingle hashes and hashes of the answers' words of every released row, in release order."""
     settings = SignalSettings(None, compare, words, 0, 0, None)
     for file in manifest.files:
         if file.path.startswith("data/"):
             for batch in pq.ParquetFile(release / file.path).iter_batches(columns=["id", "messages"]):
-                shingles = shingles_of(batch["messages"], settings)
+                shingles, answers = sets_of(batch["messages"], settings)
                 for row, record in enumerate(batch["id"].to_pylist()):
-                    yield record, shingles.values[shingles.offsets[row] : shingles.offsets[row + 1]]
+                    said = answers.values[answers.offsets[row] : answers.offsets[row + 1]]
+                    mine = shingles.values[shingles.offsets[row] : shingles.offsets[row + 1]]
+                    yield record, mine, frozenset(said.tolist())

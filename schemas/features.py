@@ -6,7 +6,7 @@ Decisions shuffle these and addresses, never text. Row i of a features block is 
 import pyarrow as pa
 
 # Version of the meaning of these columns; part of the corpus key, so that a change recomputes them.
-FEATURES_VERSION = 1
+FEATURES_VERSION = 2
 
 # "Text" of a message: its content, reasoning and tool calls (name and arguments), as they will be trained on.
 FEATURES = pa.schema(

@@ -83,9 +83,19 @@ class Near(Strict):
         default=Share.parse("99 %"), description="share of pairs at that similarity that must be found"
     )
     compare: Compare = Field("whole", description="what is compared")
+    answers: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.5,
+        description="where the whole is compared, how similar the words of the answers must be too (Jaccard of word "
+        "sets): another question about the same long text is no duplicate; 0: not asked",
+    )
     shingle: Annotated[int, Field(ge=1, le=20)] = Field(5, description="words per shingle (5 as in Lee et al. 2022)")
     permutations: Annotated[int, Field(ge=8, le=1024)] = Field(128, description="MinHash permutations")
     hash_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(1, description="datasketch's permutation seed")
+
+    @property
+    def answer_similarity(self) -> float:
+        """How similar the answers must be, 0 where that is not asked."""
+        return self.answers if self.compare == "whole" else 0.0
 
 
 class Dedup(Strict):

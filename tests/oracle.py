@@ -186,6 +186,7 @@ def drop_near(records: list[Record], recipe: Recipe) -> None:
     for one in alive:
         words = [word for text in one.side(near.compare) for word in words_of(text)]
         windows[one.address] = {tuple(words[i : i + near.shingle]) for i in range(len(words) - near.shingle + 1)}
+    said = {one.address: {word for text in one.side("response") for word in words_of(text)} for one in alive}
     alive = [one for one in alive if windows[one.address]]
     if not alive:
         return
@@ -208,7 +209,9 @@ def drop_near(records: list[Record], recipe: Recipe) -> None:
             for stays in kept:
                 other = windows[stays.address]
                 similarity = len(mine & other) / len(mine | other)
-                if similarity >= near.similarity:
+                words_here, words_there = said[one.address], said[stays.address]
+                shared = len(words_here & words_there) / max(len(words_here | words_there), 1)
+                if similarity >= near.similarity and shared >= near.answer_similarity:
                     one.drop(f"near.{near.compare}", similarity, near.similarity, stays, "near_dedup")
                     break
             else:

@@ -211,6 +211,13 @@ def test_a_mistake_of_the_data_is_one_sentence(call, tmp_path: Path):
     assert published(tmp_path / "out") == []
 
 
+def test_names_in_a_mistake_do_not_steer_the_terminal(call, tmp_path: Path):
+    recipe = write_recipe(tmp_path, {"a": {"[red]\x1b[31m\u202e.jsonl": []}})
+    said = call("curate", recipe, "--out", tmp_path / "out", "--workers", 1, "-q")
+    refused(said, "[red]\\x1b[31m\\u202e.jsonl is empty")
+    assert said[2].removesuffix("\n").isprintable()
+
+
 @pytest.mark.parametrize(
     ("options", "parts"),
     [

@@ -221,9 +221,10 @@ def test_signals_read_back(tmp_path: Path, rows: int):
     assert features.select(signals.features.schema.names).equals(signals.features)
     assert np.array_equal(corpus.read_signatures(features), signals.signatures)
     assert np.array_equal(corpus.read_signatures(features.slice(rows // 2)), signals.signatures[rows // 2 :])
-    shingles = corpus.read_shingles(place)
-    assert np.array_equal(shingles.values, signals.shingles.values)
-    assert np.array_equal(shingles.offsets, signals.shingles.offsets)
+    for name, sets in (("shingles", signals.shingles), ("answers", signals.answers)):
+        back = corpus.read_sets(place, name)
+        assert np.array_equal(back.values, sets.values)
+        assert np.array_equal(back.offsets, sets.offsets)
 
 
 def test_summaries_are_collected_in_the_order_of_their_keys(tmp_path: Path):

@@ -105,6 +105,15 @@ def test_the_engine_works_after_an_error(engine: Engine, tmp_path: Path):
     assert (str(os.getpid()) in pids) == (engine.workers == 1)
 
 
+def test_leaving_the_engine_ends_its_server():
+    with Engine(2) as engine:
+        assert engine._server is not None
+        assert engine._server.poll() is None
+        assert engine.progress.is_dir()
+    assert engine._server.poll() == 0  # it ended by itself, and was not killed
+    assert not engine.progress.parent.exists()
+
+
 def test_little_work_is_done_alone(tmp_path: Path):
     """However many workers there are: in the command's own process."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from transforms import greedy, terms, walk
@@ -11,6 +11,7 @@ from transforms.greedy import pick
 from transforms.near import MEMBER, find_near, take_ragged
 from transforms.shingles import Ragged, jaccard_pairs
 from transforms.terms import find_terms
+from transforms.walk import Second
 
 SIMILARITIES = [0.5, 0.6, 2 / 3, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
 
@@ -32,6 +33,21 @@ def by_definition(groups, sets, similarity):
                 representative[x] = y
                 break
     return representative
+
+
+def check_both(groups, sets, answers, similarity, least):
+    """Two pairs of sets must agree, whichever side leads the walk."""
+    expected = [-1] * len(sets)
+    for x in range(len(sets)):
+        for y in range(x):
+            alike = jaccard(sets[x], sets[y]) >= similarity and jaccard(answers[x], answers[y]) >= least
+            if groups[x] == groups[y] and expected[y] < 0 and alike:
+                expected[x] = y
+                break
+    found, value = pick(np.array(groups, np.int64), ragged(sets), similarity, Second(ragged(answers), least))
+    assert found.tolist() == expected
+    for x, y in enumerate(expected):
+        assert value[x] == jaccard(sets[x], sets[y]) if y >= 0 else np.isnan(value[x])
 
 
 def check(groups, sets, similarity):
@@ -129,7 +145,7 @@ def test_rows_without_shingles_stay():
 def members(sets, groups, order, addresses, ids):
     lists = pa.LargeListArray.from_arrays(pa.array(ragged(sets).offsets), pa.array(ragged(sets).values))
     columns = [pa.array(groups, pa.int64()), pa.array(order, pa.uint64()), pa.array(ids, pa.binary(16))]
-    return pa.Table.from_arrays([*columns, pa.array(addresses, pa.int64()), lists], schema=MEMBER)
+    return pa.Table.from_arrays([*columns, pa.array(addresses, pa.int64()), lists, lists], schema=MEMBER)
 
 
 @settings(max_examples=100)
@@ -198,3 +214,23 @@ def test_a_group_of_ten_thousand_template_rows_needs_no_comparison_of_all_pairs(
     # 107 / 147 = 0.73 between any two.
     assert (pick(np.zeros(10_000, np.int64), shingles, 0.8)[0] == -1).all()
     assert sum(compared) < 10 * 10_000
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data(), similarity=st.sampled_from(SIMILARITIES), least=st.sampled_from(SIMILARITIES))
+def test_both_sides_must_agree(way, data, similarity, least):
+    sets = data.draw(SETS)
+    answers = data.draw(st.lists(st.frozensets(st.integers(0, 6), max_size=6), min_size=len(sets), max_size=len(sets)))
+    groups = sorted(data.draw(st.lists(st.integers(0, 2), min_size=len(sets), max_size=len(sets))))
+    check_both(groups, sets, answers, similarity, least)
+
+
+def test_one_long_context_with_many_answers_is_told_apart_by_the_answers():
+    """Ten thousand records share 400 shingles; compared pair by pair that would take minutes."""
+    context = set(range(400))
+    sets = [context | {1_000 + 4 * number + k for k in range(4)} for number in range(10_000)]
+    answers = [{number, 20_000 + number % 7} for number in range(10_000)]
+    answers[-1] = answers[17]
+    found, value = pick(np.zeros(10_000, np.int64), ragged(sets), 0.8, Second(ragged(answers), 0.8))
+    assert found.tolist() == [-1] * 9_999 + [17]
+    assert value[-1] == 400 / 408

@@ -126,6 +126,17 @@ def test_shingles_of_each_side(compare: str, k: int):
         assert values == sorted(expected), (number, compare)
 
 
+@pytest.mark.parametrize("compare", ["whole", "prompt", "response", None])
+def test_words_of_answers(compare: str | None):
+    """Kept where the whole is compared: what questions have in common must not hide that answers differ."""
+    found = signals(SAMPLES, settings(compare)).answers
+    assert len(found.offsets) == len(SAMPLES) + 1
+    for number, conversation in enumerate(SAMPLES):
+        words = {word.encode() for one in side(conversation, "response") for word in words_of(one)}
+        expected = {shingle_hash([word]) for word in words} if compare == "whole" else set()
+        assert found.values[found.offsets[number] : found.offsets[number + 1]].tolist() == sorted(expected)
+
+
 def test_no_near_deduplication_means_no_shingles():
     found = signals(SAMPLES, settings(None))
     assert len(found.shingles.values) == 0

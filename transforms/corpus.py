@@ -116,8 +116,12 @@ def write_signals(folder: Path, number: int, signals: Signals) -> None:
     features = signals.features.append_column("signature", signature)
     # Hashes do not compress; uncompressed files are mapped without a copy.
     write_batch(folder / f"{number:05d}.features.arrow", features, compress=False)
-    shingles = pa.LargeListArray.from_arrays(pa.array(signals.shingles.offsets), pa.array(signals.shingles.values))
-    write_batch(folder / f"{number:05d}.shingles.arrow", pa.record_batch({"shingles": shingles}), compress=False)
+    sets = {"shingles": ragged_array(signals.shingles), "answers": ragged_array(signals.answers)}
+    write_batch(folder / f"{number:05d}.shingles.arrow", pa.record_batch(sets), compress=False)
+
+
+def ragged_array(sets: Ragged) -> pa.LargeListArray:
+    return pa.LargeListArray.from_arrays(pa.array(sets.offsets), pa.array(sets.values))
 
 
 def signals_path(folder: Path, number: int) -> str:
@@ -132,7 +136,7 @@ def read_signatures(features: pa.RecordBatch) -> npt.NDArray[np.uint32]:
     return flat[column.offset * width : (column.offset + len(column)) * width].reshape(-1, width)
 
 
-def read_shingles(signals: str) -> Ragged:
-    """The shingle sets that lie beside a features file."""
-    column = read_batch(signals.replace(".features.", ".shingles."))["shingles"]
+def read_sets(signals: str, name: str) -> Ragged:
+    """The ``shingles`` or ``answers`` that lie beside a features file."""
+    column = read_batch(signals.replace(".features.", ".shingles."))[name]
     return Ragged(np.asarray(column.values), np.asarray(column.offsets))

@@ -166,7 +166,8 @@ class GatherMembers(_Stage):
         addresses, roots = np.asarray(table["address"])[ascending], np.asarray(table["root"])[ascending]
         rows = addresses - view.base
         ids = view.features["id"].take(pa.array(rows))
-        members = member_rows(roots, view.order[rows], ids, addresses, view.shingles(rows))
+        shingles, answers = view.sets(rows, "shingles"), view.sets(rows, "answers")
+        members = member_rows(roots, view.order[rows], ids, addresses, shingles, answers)
         return split_by(members, hash_parts(mix(roots.astype(np.uint64)), self.plan.parts))
 
 
@@ -174,7 +175,7 @@ class FindNear(_Stage):
     """Part of the groups → drops, to their units."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        return self.route(find_near(table, self.plan.similarity))
+        return self.route(find_near(table, self.plan.similarity, self.plan.answers))
 
 
 class Conclude(_Stage):

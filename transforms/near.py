@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from transforms.greedy import pick
+from transforms.greedy import Second, pick
 from transforms.keys import halves
 from transforms.shingles import Ragged, blocks
 from transforms.terms import spans
@@ -23,8 +23,10 @@ MEMBER = pa.schema(
         ("id", pa.binary(16)),
         ("address", pa.int64()),
         ("shingles", pa.large_list(pa.uint32())),
+        ("answers", pa.large_list(pa.uint32())),
     ]
 )
+_SETS = ("shingles", "answers")
 
 _TOGETHER = 1 << 22
 """Shingles of small groups that are decided together (16 MB); a larger group is decided alone."""
@@ -44,18 +46,20 @@ def take_ragged(ragged: Ragged, rows: Ints) -> Ragged:
     return _gather([ragged], np.zeros(len(rows), np.int64), rows)
 
 
-def find_near(table: pa.Table, similarity: float) -> pa.RecordBatch:
-    """Drops [DROP] among whole groups [MEMBER].
+def find_near(table: pa.Table, similarity: float, answers: float = 0.0) -> pa.RecordBatch:
+    """Drops [DROP] among whole groups [MEMBER]; above 0, ``answers`` is how similar the answers' words must be too.
 
-    Shingles stay where they arrived; those of some whole groups at a time are copied, in survivor order.
+    Sets stay where they arrived; those of some whole groups at a time are copied, in survivor order.
     """
-    columns = {name: table[name].combine_chunks() for name in MEMBER.names if name != "shingles"}
+    columns = {name: table[name].combine_chunks() for name in MEMBER.names if name not in _SETS}
     root, order = np.asarray(columns["root"]), np.asarray(columns["order"])
     address = np.asarray(columns["address"])
     id_high, id_low = halves(columns["id"])
     ranking = np.lexsort((address, id_low, id_high, order, root))
     root = root[ranking]
-    arrived = [Ragged(np.asarray(chunk.values), np.asarray(chunk.offsets)) for chunk in table["shingles"].chunks]
+    arrived, arrived_answers = (
+        [Ragged(np.asarray(chunk.values), np.asarray(chunk.offsets)) for chunk in table[name].chunks] for name in _SETS
+    )
     starts = np.cumsum([0] + [len(one.offsets) - 1 for one in arrived])
     piece = np.searchsorted(starts, ranking, side="right") - 1
     row = ranking - starts[piece]
@@ -63,7 +67,10 @@ def find_near(table: pa.Table, similarity: float) -> pa.RecordBatch:
     representative, value = np.full(len(root), -1, np.int64), np.full(len(root), np.nan)
     for first, last in _whole_groups(root, sizes):
         shingles = _gather(arrived, piece[first:last], row[first:last])
-        found, value[first:last] = pick(root[first:last], shingles, similarity)
+        second = None
+        if answers > 0:
+            second = Second(_gather(arrived_answers, piece[first:last], row[first:last]), answers)
+        found, value[first:last] = pick(root[first:last], shingles, similarity, second)
         representative[first:last] = np.where(found < 0, -1, found + first)
     dropped = np.flatnonzero(representative >= 0)
     stays = columns["id"].take(pa.array(ranking[representative[dropped]]))
@@ -95,7 +102,7 @@ def _gather(sources: Sequence[Ragged], source: Ints, row: Ints) -> Ragged:
 
 
 def member_rows(
-    roots: Ints, order: npt.NDArray[np.uint64], ids: pa.Array, addresses: Ints, shingles: Ragged
+    roots: Ints, order: npt.NDArray[np.uint64], ids: pa.Array, addresses: Ints, shingles: Ragged, answers: Ragged
 ) -> pa.RecordBatch:
     """MEMBER rows of a block's grouped records."""
     return pa.RecordBatch.from_arrays(
@@ -104,7 +111,10 @@ def member_rows(
             pa.array(order, pa.uint64()),
             ids,
             pa.array(addresses, pa.int64()),
-            pa.LargeListArray.from_arrays(pa.array(shingles.offsets), pa.array(shingles.values)),
+            *(
+                pa.LargeListArray.from_arrays(pa.array(one.offsets), pa.array(one.values))
+                for one in (shingles, answers)
+            ),
         ],
         schema=MEMBER,
     )

@@ -33,9 +33,7 @@ class Ragged(NamedTuple):
     offsets: npt.NDArray[np.int64]  # [n + 1]
 
 
-def shingle_sets(
-    hashes: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], k: int = SHINGLE_WORDS
-) -> Ragged:
+def shingle_sets(hashes: npt.NDArray[np.uint64], offsets: npt.NDArray[np.int64], k: int = SHINGLE_WORDS) -> Ragged:
     """The shingle sets of records given as word hashes (``transforms.words.Tokens``).
 
     A window's hash is the polynomial sum of its word hashes, mixed, upper 32 bits: order counts. Windows stay

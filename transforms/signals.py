@@ -44,11 +44,13 @@ class SignalSettings:
 
 @dataclass(frozen=True)
 class Signals:
-    """``features`` [n rows, FEATURES], ``signatures`` [n, permutations] uint32, ``shingles`` ragged [n] of uint32."""
+    """``features`` [n rows, FEATURES], ``signatures`` [n, permutations] uint32, ragged sets [n] of uint32: the
+    ``shingles`` of the compared side, and the words of the ``answers`` where the whole is compared (else empty)."""
 
     features: pa.RecordBatch
     signatures: npt.NDArray[np.uint32]
     shingles: Ragged
+    answers: Ragged
 
 
 def _open(messages: pa.ListArray) -> tuple[pa.Array, pa.Array, Ints]:
@@ -92,13 +94,15 @@ def compute(corpus: pa.RecordBatch, settings: SignalSettings, tokenizer: Tokeniz
         [_column(columns[field.name], field.type, corpus.num_rows) for field in FEATURES], schema=FEATURES
     )
     shingles = _shingles(words.hashes, words.offsets, bounds, assistant, settings)
-    return Signals(features, signatures(*shingles, settings.permutations, settings.hash_seed), shingles)
+    answers = _answers(words.hashes, words.offsets, bounds, assistant, settings)
+    return Signals(features, signatures(*shingles, settings.permutations, settings.hash_seed), shingles, answers)
 
 
-def shingles_of(messages: pa.ListArray, settings: SignalSettings) -> Ragged:
-    """Shingle sets [records] of the compared side of conversations."""
+def sets_of(messages: pa.ListArray, settings: SignalSettings) -> tuple[Ragged, Ragged]:
+    """Shingles of the compared side and words of the answers, of conversations [records]."""
     roles, flat, bounds = _open(messages)
-    return _shingles(*tokenise(flat), bounds, np.asarray(pc.equal(roles, "assistant")), settings)
+    words, assistant = tokenise(flat), np.asarray(pc.equal(roles, "assistant"))
+    return _shingles(*words, bounds, assistant, settings), _answers(*words, bounds, assistant, settings)
 
 
 def _shingles(
@@ -114,9 +118,29 @@ def _shingles(
     if settings.near_compare == "whole":
         return shingle_sets(hashes, offsets[bounds], settings.shingle)
     chosen = assistant if settings.near_compare == "response" else ~assistant
+    return _sets(hashes, offsets, bounds, chosen, settings.shingle)
+
+
+def _answers(
+    hashes: npt.NDArray[np.uint64],
+    offsets: Ints,
+    bounds: Ints,
+    assistant: npt.NDArray[np.bool_],
+    settings: SignalSettings,
+) -> Ragged:
+    """Sets of the words of all answers of a record; only where near dedup compares the whole."""
+    if settings.near_compare != "whole":
+        return Ragged(np.empty(0, np.uint32), np.zeros(len(bounds), np.int64))
+    return _sets(hashes, offsets, bounds, assistant, 1)
+
+
+def _sets(
+    hashes: npt.NDArray[np.uint64], offsets: Ints, bounds: Ints, chosen: npt.NDArray[np.bool_], words: int
+) -> Ragged:
+    """Shingle sets over the chosen messages alone."""
     counts = np.diff(offsets)
     kept = np.r_[0, np.cumsum(counts * chosen)]
-    return shingle_sets(hashes[np.repeat(chosen, counts)], kept[bounds], settings.shingle)
+    return shingle_sets(hashes[np.repeat(chosen, counts)], kept[bounds], words)
 
 
 def _sum(values: npt.NDArray[Any], bounds: Ints) -> npt.NDArray[np.int32]:

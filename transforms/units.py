@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.features import FEATURES
-from transforms.corpus import Block, read_batch, read_shingles, read_signatures
+from transforms.corpus import Block, read_batch, read_sets, read_signatures
 from transforms.filters import Chosen
 from transforms.near import take_ragged
 from transforms.shingles import Ragged
@@ -41,6 +41,7 @@ class Plan:
     exact: str | None  # what is compared
     near: str | None
     similarity: float
+    answers: float  # how similar the answers must be too, 0: not asked
     bands: int
     rows: int
     parts: int
@@ -107,9 +108,9 @@ class UnitView:
         # Of no rows too, so that the width is right: all rows of a unit may have been dropped before.
         return np.concatenate(parts or [read_signatures(read_batch(self.blocks[0].signals))[:0]])
 
-    def shingles(self, rows: Ints) -> Ragged:
-        """Shingle sets of some rows, which must be in ascending order."""
-        parts = [take_ragged(read_shingles(block.signals), mine) for block, mine in self.by_block(rows)]
+    def sets(self, rows: Ints, name: str) -> Ragged:
+        """The ``shingles`` or ``answers`` of some rows, which must be in ascending order."""
+        parts = [take_ragged(read_sets(block.signals, name), mine) for block, mine in self.by_block(rows)]
         values = [part.values for part in parts] or [np.empty(0, np.uint32)]
         lengths = [np.diff(part.offsets) for part in parts] or [np.empty(0, np.int64)]
         return Ragged(np.concatenate(values), np.r_[0, np.cumsum(np.concatenate(lengths))])

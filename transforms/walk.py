@@ -7,12 +7,13 @@ overlap is at most ``size - before`` on both sides, and J >= s asks for an overl
 So nothing is missed, and records of a template that differ in their slots never meet.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from transforms.shingles import Ragged, blocks
+from transforms.shingles import Ragged, blocks, jaccard_pairs
 from transforms.terms import Ints, Terms, find_terms, fresh, spans
 
 Rows = npt.NDArray[np.int64]
@@ -30,12 +31,31 @@ _SLACK = 1e-6
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
 
 
-def walk(groups: Ints, shingles: Ragged, rows: Rows, similarity: float) -> tuple[Rows, Floats]:
+@dataclass(frozen=True)
+class Second:
+    """Sets that must be similar too: row by row those of the answers, and the least Jaccard similarity of theirs."""
+
+    sets: Ragged
+    least: float
+
+
+def walk(
+    groups: Ints, rows: Rows, shingles: Ragged, similarity: float, second: Second | None = None
+) -> tuple[Rows, Floats]:
     """Representative (position in ``rows``, -1 for a record that stays) and similarity to it, for ``rows`` [n].
 
-    ``groups`` [n] is ascending; within a group, rows come in survivor order.
+    ``groups`` [n] is ascending; within a group, rows come in survivor order. With second sets, either side can lead:
+    a long context that all records share says nothing, their answers tell them apart; a template's answers may be
+    four letters. The side whose index has the fewer pairs leads, and the other is asked about what it finds.
     """
     one = _Walk(groups, find_terms(groups, shingles, rows), similarity)
+    if second is not None:
+        other = _Walk(groups, find_terms(groups, second.sets, rows), second.least)
+        if other.pairs() < one.pairs():
+            one = other
+            one.ask(shingles, rows, similarity, tells_value=True)
+        else:
+            one.ask(second.sets, rows, second.least, tells_value=False)
     everything = np.arange(len(rows))
     index, indexed = one.index(everything), len(rows)
     size = 1
@@ -80,6 +100,31 @@ class _Walk:
         self.representative = np.full(len(groups), -1, np.int64)
         self.value = np.full(len(groups), np.nan)
         self.prefix = _prefixes(terms, similarity)
+        self.asked: Callable[[Rows, Rows], Floats] | None = None
+        self.asked_least, self.asked_tells_value = 0.0, False
+
+    def ask(self, sets: Ragged, rows: Rows, least: float, tells_value: bool) -> None:
+        """Ask other sets about the pairs that this walk finds; ``tells_value``: what is noted is their similarity."""
+        self.asked = lambda left, right: jaccard_pairs(sets, rows[left], rows[right])
+        self.asked_least, self.asked_tells_value = least, tells_value
+
+    def pairs(self) -> int:
+        """Pairs of rows that share a term of their prefixes, each once per term: what an index of them costs."""
+        terms = self.terms.term[spans(self.terms.offsets[:-1], self.prefix)]
+        counts = np.bincount(terms).astype(np.float64)
+        return int(counts @ counts)
+
+    def judge(self, left: Rows, right: Rows) -> tuple[npt.NDArray[np.bool_], Floats]:
+        """Whether pairs [p] are near duplicates, and the similarity that is noted."""
+        value = self.score(left, right)
+        similar = value >= self.similarity
+        if self.asked is not None:
+            some = np.flatnonzero(similar)
+            answer = self.asked(left[some], right[some])
+            similar[some] = answer >= self.asked_least
+            if self.asked_tells_value:
+                value[some] = answer
+        return similar, value
 
     def settle(self, block: Rows) -> Rows:
         """Walk through the rows of a block alone; returns those that stay."""
@@ -88,8 +133,7 @@ class _Walk:
         while len(rest) and dropped * _HUB_SHARE >= len(rest):
             firsts, hub, rest = compare_with_first(self.groups[rest], rest)
             kept.append(firsts)
-            score = self.score(hub, rest)
-            similar = score >= self.similarity
+            similar, score = self.judge(hub, rest)
             self.drop(hub[similar], rest[similar], score[similar])
             rest, dropped = rest[~similar], int(similar.sum())
         for left, right, score in self.similar(self.index(rest), rest):
@@ -143,8 +187,7 @@ class _Walk:
             differ = (terms.sizes[left] + terms.sizes[right]) * ((1 - self.similarity) / (1 + self.similarity))
             near = terms.may_differ_by(left, right, differ + _SLACK)
             left, right = left[near], right[near]
-            score = self.score(left, right)
-            similar = score >= self.similarity
+            similar, score = self.judge(left, right)
             yield left[similar], right[similar], score[similar]
 
 

@@ -65,9 +65,7 @@ def answer_of(row: RawRow) -> tuple[frozenset[str], str]:
         return frozenset(found), ""
     for other in filled[1:]:
         if row[other] != row[filled[0]]:
-            raise Unreadable(
-                f'"{filled[0]}" and "{other}" hold two different answers; map one of them by hand'
-            )
+            raise Unreadable(f'"{filled[0]}" and "{other}" hold two different answers; map one of them by hand')
     return frozenset(found), row[filled[0]]
 
 

@@ -44,16 +44,8 @@ def convert(rows: Iterable[Row], options: SourceOptions, stats: ReadStats) -> It
         stats.rows += 1
         try:
             if row.__class__ is not dict and not isinstance(row, dict):
-                raise (
-                    row
-                    if isinstance(row, Unreadable)
-                    else Unreadable(f"a row is {kind_of(row)}, not an object")
-                )
-            columns = (
-                {key: value for key, value in row.items() if value is not None}
-                if None in row.values()
-                else row
-            )
+                raise (row if isinstance(row, Unreadable) else Unreadable(f"a row is {kind_of(row)}, not an object"))
+            columns = {key: value for key, value in row.items() if value is not None} if None in row.values() else row
             if mapping:
                 columns = map_row(columns, options)
             shape = find(columns)

@@ -28,9 +28,7 @@ class Finish:
             if message["role"] == "assistant":
                 break
         else:
-            raise Unreadable(
-                "a conversation without an assistant message" if messages else "an empty conversation"
-            )
+            raise Unreadable("a conversation without an assistant message" if messages else "an empty conversation")
         if self.ftfy or not (raw is not None and row.__class__ is dict and is_clean_json(raw)):
             self._repair(conversation)
         if self.placeholders:

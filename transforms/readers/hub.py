@@ -13,9 +13,7 @@ from schemas.errors import GristmillError
 from transforms.readers.source import FileInfo, Row
 
 PREFIX = "hub:"
-_FORM = re.compile(
-    r"hub:(?P<path>[^:@#]+)(?::(?P<config>[^@#]+))?(?:@(?P<revision>[^#]+))?(?:#(?P<split>.+))?"
-)
+_FORM = re.compile(r"hub:(?P<path>[^:@#]+)(?::(?P<config>[^@#]+))?(?:@(?P<revision>[^#]+))?(?:#(?P<split>.+))?")
 
 
 def hub_file(path: str) -> FileInfo:
@@ -67,9 +65,7 @@ def hub_rows(file: FileInfo) -> Iterator[Row]:
     except GristmillError:
         raise
     except Exception as error:  # whatever a builder, a file format or the network raises
-        raise GristmillError(
-            f"{file.path} broke off after {index} rows ({_short(error)}); try again"
-        ) from None
+        raise GristmillError(f"{file.path} broke off after {index} rows ({_short(error)}); try again") from None
 
 
 def _open(file: FileInfo) -> Any:

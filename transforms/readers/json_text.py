@@ -10,9 +10,7 @@ from schemas.errors import Unreadable
 from transforms.readers.source import Loose
 from transforms.repair import join_surrogates
 
-MAX_DEPTH = (
-    64  # Of values kept in ``extra``; deeper nesting is no data, and writing it would exhaust the stack.
-)
+MAX_DEPTH = 64  # Of values kept in ``extra``; deeper nesting is no data, and writing it would exhaust the stack.
 
 NOT_UTF8 = "not valid UTF-8 at byte {}; if the file has another encoding, name it in the recipe"
 

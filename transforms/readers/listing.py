@@ -107,9 +107,7 @@ def _saved(folder: str) -> list[str] | None:
     """Arrow files of a folder that ``save_to_disk`` of ``datasets`` wrote, else None."""
     splits = _json(os.path.join(folder, "dataset_dict.json")).get("splits")
     if isinstance(splits, list) and all(isinstance(name, str) for name in splits):
-        return [
-            each for name in splits for each in _saved(os.path.join(folder, os.path.basename(name))) or []
-        ]
+        return [each for name in splits for each in _saved(os.path.join(folder, os.path.basename(name))) or []]
     state = _json(os.path.join(folder, "state.json"))
     entries = state.get("_data_files")
     if not isinstance(entries, list) or not os.path.isfile(os.path.join(folder, "dataset_info.json")):
@@ -178,9 +176,7 @@ def _remote(url: str) -> list[FileInfo]:
             found = FileSystems.match([f"{fixed}/**"])[0].metadata_list
     except Exception as error:  # each store's client raises its own
         short = " ".join(str(error).split())[:200]
-        raise GristmillError(
-            f'"{url}" cannot be listed ({short}); check the address and the access to it'
-        ) from None
+        raise GristmillError(f'"{url}" cannot be listed ({short}); check the address and the access to it') from None
     files = []
     for entry in found:
         name = entry.path.removeprefix(fixed).lstrip("/") or entry.path.rsplit("/", 1)[-1]

@@ -7,9 +7,7 @@ from transforms.readers.turns import read_turns, with_system
 
 _USED = frozenset(("messages", "tools", "functions", "system"))
 # Of a record that was released before: computed anew, or said anew by the recipe.
-_RELEASED = frozenset(
-    ("id", "source", "provenance", "characters", "words", "turns", "tokens", "answer_tokens", "copy")
-)
+_RELEASED = frozenset(("id", "source", "provenance", "characters", "words", "turns", "tokens", "answer_tokens", "copy"))
 
 
 def recognise(keys: frozenset[str]) -> bool:

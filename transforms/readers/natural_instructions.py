@@ -23,15 +23,12 @@ def convert_parts(row: RawRow, options: SourceOptions) -> list[Conversation]:
     definition = _first_text(row["Definition"], '"Definition"')
     instances = row["Instances"]
     if not isinstance(instances, list) or not instances:
-        raise Unreadable(
-            f'"Instances" is {kind_of(instances) if instances else "empty"}, not a list of instances'
-        )
+        raise Unreadable(f'"Instances" is {kind_of(instances) if instances else "empty"}, not a list of instances')
     task = _categories(row.get("Categories"))
     language = _only_language(row.get("Output_language"))
     shared = {key: jsonable(row[key]) for key in _KEPT if row.get(key)}
     return [
-        _instance(definition, instance, number, task, language, shared)
-        for number, instance in enumerate(instances)
+        _instance(definition, instance, number, task, language, shared) for number, instance in enumerate(instances)
     ]
 
 

@@ -160,9 +160,7 @@ def _mark(order: list[Node]) -> None:
         node.leads = node.role == "assistant" or any(reply.leads for reply in node.replies)
 
 
-def _ends(
-    roots: list[Node], order: list[Node], options: SourceOptions, reasons: dict[int, str]
-) -> list[Node]:
+def _ends(roots: list[Node], order: list[Node], options: SourceOptions, reasons: dict[int, str]) -> list[Node]:
     """The last messages of the paths to write; ``reasons`` grows by threads without an assistant."""
     ends = []
     answered: set[int] = set()
@@ -172,11 +170,7 @@ def _ends(
             answered.add(node.index)
         if not (above or node.leads):
             reasons[node.index] = "a thread without an assistant message"
-        if (
-            options.trees == "all"
-            and node.role == "assistant"
-            and not any(reply.leads for reply in node.replies)
-        ):
+        if options.trees == "all" and node.role == "assistant" and not any(reply.leads for reply in node.replies):
             ends.append(node)
     if options.trees == "best":
         ends = [_best(root) for root in roots if root.leads]

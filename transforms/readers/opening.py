@@ -130,9 +130,7 @@ def head_of(file: FileInfo, size: int) -> bytes:
         try:
             return stream.read(size)
         except OSError as error:
-            raise GristmillError(
-                f"{file.name} cannot be read ({error.strerror or error}); check the file"
-            ) from None
+            raise GristmillError(f"{file.name} cannot be read ({error.strerror or error}); check the file") from None
 
 
 def decompressed_head(head: bytes, compression: str | None) -> bytes:

@@ -40,9 +40,7 @@ def convert(row: RawRow, options: SourceOptions) -> Conversation:
         raise Unreadable(f'"{chosen_key}" or "{rejected_key}" holds no answer')
     for key, side in ((chosen_key, chosen), (rejected_key, rejected)):
         if side[start]["role"] != "assistant":
-            raise Unreadable(
-                f'"{key}" goes on with a {side[start]["role"]} message where the answer should begin'
-            )
+            raise Unreadable(f'"{key}" goes on with a {side[start]["role"]} message where the answer should begin')
     conversation: Conversation = {"messages": with_system(chosen, row.get("system"))}
     tools = read_tools(row.get("tools"))
     if tools is not None:

@@ -80,9 +80,7 @@ def finder() -> Callable[[RawRow], Shape]:
             if shape.confirm is None or shape.confirm(row):
                 return shape
         names = ", ".join(sorted(keys)[:12]) if keys else "none"
-        raise Unreadable(
-            f"no known shape has these keys: {brief(names, 200)}; map columns by hand to read it"
-        )
+        raise Unreadable(f"no known shape has these keys: {brief(names, 200)}; map columns by hand to read it")
 
     return find
 

@@ -35,9 +35,7 @@ def read_rows(split: Split, options: SourceOptions) -> Iterator[Row]:
         return hub.hub_rows(split.file)
     if kind.container == "text":
         return _whole_text(_chunks(split))
-    raise GristmillError(
-        f'{split.file.name}: there is no container "{kind.container}"; the recipe can leave it out'
-    )
+    raise GristmillError(f'{split.file.name}: there is no container "{kind.container}"; the recipe can leave it out')
 
 
 def _chunks(split: Split) -> Iterator[bytes]:

@@ -16,9 +16,7 @@ def convert_parts(row: RawRow, options: SourceOptions) -> list[Conversation]:
     instruction = need_text(row, "instruction")
     instances = row["instances"]
     if not isinstance(instances, list) or not instances:
-        raise Unreadable(
-            f'"instances" is {kind_of(instances) if instances else "empty"}, not a list of instances'
-        )
+        raise Unreadable(f'"instances" is {kind_of(instances) if instances else "empty"}, not a list of instances')
     return [
         with_leftovers(_instance(instruction, instance, number), row, _USED)
         for number, instance in enumerate(instances)

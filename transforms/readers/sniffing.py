@@ -40,12 +40,8 @@ def sniff(file: FileInfo, options: SourceOptions) -> FileKind:
     if options.columns is not None:
         mapped_shape(options)
     if options.container is not None and options.container not in CONTAINERS:
-        raise GristmillError(
-            f'there is no container "{options.container}"; the known ones are {", ".join(CONTAINERS)}'
-        )
-    kind = (
-        FileKind("hub", None, (), False, 0, 0) if file.path.startswith(PREFIX) else _container(file, options)
-    )
+        raise GristmillError(f'there is no container "{options.container}"; the known ones are {", ".join(CONTAINERS)}')
+    kind = FileKind("hub", None, (), False, 0, 0) if file.path.startswith(PREFIX) else _container(file, options)
     return _sampled(file, kind, options)
 
 
@@ -59,9 +55,7 @@ def _container(file: FileInfo, options: SourceOptions) -> FileKind:
     compression = compression_of(head)
     content = decompressed_head(head, compression)
     if compression is not None and not content:
-        raise GristmillError(
-            f"{file.name} begins like {compression} but cannot be decompressed; fetch it again"
-        )
+        raise GristmillError(f"{file.name} begins like {compression} but cannot be decompressed; fetch it again")
     encoding, mark = encoding_of(content)
     encoding = options.encoding or encoding
     try:
@@ -81,9 +75,7 @@ def _binary_container(file: FileInfo, head: bytes) -> str | None:
     if head[:6] == b"ARROW1":
         return "arrow"
     # A stream begins with a continuation mark and the length of its schema message.
-    return (
-        "arrow-stream" if head[:4] == b"\xff\xff\xff\xff" and len(head) > 8 and head[6:8] == b"\0\0" else None
-    )
+    return "arrow-stream" if head[:4] == b"\xff\xff\xff\xff" and len(head) > 8 and head[6:8] == b"\0\0" else None
 
 
 def _refuse_foreign(file: FileInfo, content: bytes, text: str) -> None:
@@ -91,23 +83,17 @@ def _refuse_foreign(file: FileInfo, content: bytes, text: str) -> None:
         if content.startswith(magic):
             raise GristmillError(f"{file.name} is {name}, which no reader opens; {advice}")
     if not text.strip("\ufeff\0 \t\r\n"):
-        raise GristmillError(
-            f"{file.name} holds nothing but blanks; fetch it again or leave it out of the sources"
-        )
+        raise GristmillError(f"{file.name} holds nothing but blanks; fetch it again or leave it out of the sources")
     sample = text[:4096]
     if sample.count("\ufffd") + sample.count("\0") > len(sample) * 0.3:
         shown = content[:8].hex(" ")
-        raise GristmillError(
-            f"{file.name} is neither text nor a known container (it begins {shown}); leave it out"
-        )
+        raise GristmillError(f"{file.name} is neither text nor a known container (it begins {shown}); leave it out")
 
 
 def _text_kind(file: FileInfo, text: str, kind: FileKind, options: SourceOptions) -> FileKind:
     forced = options.container
     if forced in ("parquet", "arrow", "arrow-stream", "hub"):
-        raise GristmillError(
-            f"{file.name} is read as {forced} by the recipe but is text; leave the container out"
-        )
+        raise GristmillError(f"{file.name} is read as {forced} by the recipe but is text; leave the container out")
     text = text.lstrip("\ufeff")
     container = forced or _json_container(text)
     plain = kind.compression is None and kind.encoding == "utf-8"
@@ -153,17 +139,13 @@ def _sampled(file: FileInfo, kind: FileKind, options: SourceOptions) -> FileKind
     sample = list(islice(read_rows(Split(file, kind, 0, max(end, 1), 0), options), SAMPLE_ROWS))
     readable = [row for _, _, row in sample if isinstance(row, dict)]
     if sample and not readable and kind.container not in ("text", "jsonl", "json", "tsv", "csv"):
-        raise GristmillError(
-            f"{file.name} is read as {kind.container}, and none of it can be: {sample[0][2]}"
-        )
+        raise GristmillError(f"{file.name} is read as {kind.container}, and none of it can be: {sample[0][2]}")
     if options.columns is not None and readable:
         missing = [missing_column(row, options) for row in readable]
         if all(missing) and missing[0] is not None:
             target, column = missing[0]
             found = brief(", ".join(list(map(str, readable[0]))[:20]), 400)
-            raise GristmillError(
-                f'{file.name} has no column "{column}" (mapped to {target}); its columns are {found}'
-            )
+            raise GristmillError(f'{file.name} has no column "{column}" (mapped to {target}); its columns are {found}')
     shapes = _shapes(readable, options)
     whole_file = any(BY_NAME[name].convert_file is not None for name in shapes)
     return replace(

@@ -122,21 +122,13 @@ class ReadStats:
 
 def brief(value: object, limit: int = 60) -> str:
     """A value for an error message: its repr in at most ``limit`` characters, valid UTF-8."""
-    text = (
-        repr(value[: limit * 2] if isinstance(value, str) else value)
-        if _is_small(value)
-        else type(value).__name__
-    )
+    text = repr(value[: limit * 2] if isinstance(value, str) else value) if _is_small(value) else type(value).__name__
     text = text if len(text) <= limit else text[: limit - 1] + "…"
     return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _is_small(value: object) -> bool:
-    return (
-        value is None
-        or isinstance(value, str | bool | float)
-        or (isinstance(value, int) and abs(value) < 10**18)
-    )
+    return value is None or isinstance(value, str | bool | float) or (isinstance(value, int) and abs(value) < 10**18)
 
 
 def kind_of(value: object) -> str:

@@ -23,10 +23,7 @@ def plan_splits(file: FileInfo, kind: FileKind, split_bytes: int) -> list[Split]
         return _row_group_splits(file, kind, split_bytes)
     starts = range(0, max(file.size, 1), split_bytes)
     ends = [*starts[1:], max(file.size, 1)]
-    return [
-        Split(file, kind, start, end, number)
-        for number, (start, end) in enumerate(zip(starts, ends, strict=True))
-    ]
+    return [Split(file, kind, start, end, number) for number, (start, end) in enumerate(zip(starts, ends, strict=True))]
 
 
 def _row_group_splits(file: FileInfo, kind: FileKind, split_bytes: int) -> list[Split]:

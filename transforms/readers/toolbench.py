@@ -21,9 +21,7 @@ def convert(row: RawRow, options: SourceOptions) -> Conversation:
         raise Unreadable('"answer_generation" is not an object')
     finish = answer.get("finish_type")
     if finish != "give_answer":
-        raise Unreadable(
-            f"a tool search that found no answer (finish_type {brief(finish)}, not 'give_answer')"
-        )
+        raise Unreadable(f"a tool search that found no answer (finish_type {brief(finish)}, not 'give_answer')")
     steps = answer.get("train_messages")
     if not isinstance(steps, list) or not steps:
         raise Unreadable('a tool search without "train_messages"')

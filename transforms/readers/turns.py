@@ -74,9 +74,7 @@ def _role_and_content(turn: Message, key: str) -> tuple[str, Any]:
     if name is None:
         name = turn.get("from")
         if name is None:
-            raise Unreadable(
-                f'a message in "{key}" has no role; its keys are {brief(", ".join(map(str, turn)))}'
-            )
+            raise Unreadable(f'a message in "{key}" has no role; its keys are {brief(", ".join(map(str, turn)))}')
     role = ROLES.get(name) if name.__class__ is str else None
     if role is None:
         role = ROLES.get(name.strip().lower()) if isinstance(name, str) else None
@@ -140,9 +138,7 @@ def _text(content: Any, role: str, reasoning: list[str], calls: list[dict[str, A
     return "".join(pieces)
 
 
-def _read_part(
-    part: Message, role: str, pieces: list[str], reasoning: list[str], calls: list[dict[str, Any]]
-) -> None:
+def _read_part(part: Message, role: str, pieces: list[str], reasoning: list[str], calls: list[dict[str, Any]]) -> None:
     kind = part.get("type", "text")
     kind = kind if isinstance(kind, str) else brief(kind)
     value = part.get("value")
