@@ -5,17 +5,20 @@ import logging
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
-from contextlib import redirect_stderr
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
 from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipelines.forkserver import DIED
 from pipelines.lean import import_beam
 from schemas.errors import GristmillError
 from transforms.progress import FOLDER_VARIABLE
@@ -162,8 +165,15 @@ class Engine:
         workers = 1 if alone else self.workers
         options = self.options(workers)
         try:
-            with beam.Pipeline(runner=self._runner(workers), options=options) as pipeline:
+            with self._watching(), beam.Pipeline(runner=self._runner(workers), options=options) as pipeline:
                 build(pipeline)
+        except KeyboardInterrupt:
+            if os.path.exists(self._socket + DIED):
+                raise GristmillError(
+                    "a worker process was killed, perhaps for want of memory; nothing was published; run again with "
+                    "fewer --workers or a smaller ingest.block"
+                ) from None
+            raise
         except Exception as error:
             if str(error).startswith("KeyboardInterrupt [while running"):
                 raise KeyboardInterrupt from None  # Ctrl-C in a worker that is this process, as Beam passes it on
@@ -171,6 +181,28 @@ class Engine:
             if sentence is None:
                 raise
             raise GristmillError(sentence) from None
+
+    @contextmanager
+    def _watching(self) -> Iterator[None]:
+        """Interrupt this thread when a local worker has died: Beam's runner would wait for its answer for ever."""
+        if self._server is None:
+            yield
+            return
+        stop, waiting = threading.Event(), threading.get_ident()
+
+        def watch() -> None:
+            while not stop.wait(0.2):
+                if os.path.exists(self._socket + DIED):
+                    signal.pthread_kill(waiting, signal.SIGINT)
+                    return
+
+        thread = threading.Thread(target=watch, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
 
 def _our_sentence(error: Exception) -> str | None:

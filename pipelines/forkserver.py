@@ -14,14 +14,28 @@ import socket
 import sys
 import threading
 
+DIED = ".died"
+"""Added to the socket's path: a worker has died."""
+
 
 def launch(address: str) -> int:
-    """Ask the server for a worker with this process's environment; return the worker's exit status."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(address)
-        connection.sendall(json.dumps(dict(os.environ)).encode() + b"\n")
-        status = connection.recv(16)
-    return int(status or b"1")
+    """Ask the server for a worker with this process's environment; return the worker's exit status.
+
+    A worker that dies without one (killed, out of memory) would leave Beam's runner waiting for ever, so it is noted
+    in a file beside the socket, where the engine looks.
+    """
+    status = b""
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(address)
+            connection.sendall(json.dumps(dict(os.environ)).encode() + b"\n")
+            status = connection.recv(16)
+    except OSError:
+        pass  # the server is gone
+    if not status:
+        with open(address + DIED, "w"):
+            return 0  # anything else would only make Beam print a traceback beside our sentence
+    return int(status)
 
 
 def serve(address: str) -> None:

@@ -105,6 +105,17 @@ def test_the_engine_works_after_an_error(engine: Engine, tmp_path: Path):
     assert (str(os.getpid()) in pids) == (engine.workers == 1)
 
 
+def killed(key: bytes, rows: pa.RecordBatch) -> Iterator[Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return iter(())
+
+
+def test_a_killed_worker_ends_the_run():
+    """Beam's runner alone would wait for it for ever."""
+    with Engine(2) as engine, pytest.raises(GristmillError, match="a worker process was killed"):
+        engine.run(job(killed))
+
+
 def test_leaving_the_engine_ends_its_server():
     with Engine(2) as engine:
         assert engine._server is not None
