@@ -1,5 +1,6 @@
 """The data set card: ``README.md`` with the front matter by which ``datasets.load_dataset`` opens the folder."""
 
+import hashlib
 import html
 import re
 from pathlib import Path
@@ -58,6 +59,13 @@ def escape_cell(text: str) -> str:
     return re.sub(r"([\\`*_\[\]|~#])", r"\\\1", plain)
 
 
+def config_name(manifest: Manifest) -> str:
+    """A name of this content alone: ``datasets`` caches by folder and configuration name, not by path or content, so
+    two releases called 1.0.0/default would be taken for one."""
+    digest = hashlib.sha256("".join(file.sha256 for file in manifest.files if file.path.startswith("data/")).encode())
+    return f"{manifest.name}-{digest.hexdigest()[:12]}"
+
+
 def front_matter(manifest: Manifest) -> str:
     """YAML metadata of the Hub's data set cards: what the files are, licences, languages, size."""
     rows = sum(one.rows for one in manifest.splits.values())
@@ -71,7 +79,7 @@ def front_matter(manifest: Manifest) -> str:
         "language": sorted({one.language for one in accounts if one.language}) or None,
         "task_categories": ["text-generation"],
         "size_categories": [next((name for most, name in _SIZES if rows < most), "n>1B")],
-        "configs": [{"config_name": "default", "data_files": data_files}],
+        "configs": [{"config_name": config_name(manifest), "data_files": data_files}],
     }
     facts = {key: value for key, value in facts.items() if value is not None}
     return str(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=1000))

@@ -109,7 +109,10 @@ def decide(job: Job, ingested: Ingested, folder: Path, engine: Engine, report: R
         records = sum(block.rows for block in blocks if job.names[block.source] == name)
         check_conservation(f"decide, source {name!r}", records, {"in and dropped": outcome.entered(name)})
     check_loss(
-        job.recipe, outcome.lost_to_dedup(), outcome.left_by_filters(), loss_examples(outcome, blocks, job.names)
+        job.recipe,
+        outcome.lost_to_dedup(),
+        outcome.left_by_filters(),
+        loss_examples(job.recipe, outcome, blocks, job.names),
     )
     return outcome
 

@@ -101,7 +101,7 @@ class Outcome:
 
     def _left(self, name: str, dropped: range) -> Measures:
         left = [one for (owner, rule), one in self.tally.items() if owner == name and rule not in dropped]
-        return _total(left)
+        return _total(left, self.counts_tokens)
 
     def scheme(self, settings: SignalSettings) -> dict[str, Any] | None:
         """How signatures were made and compared; two releases can be compared when these are equal."""
@@ -132,10 +132,10 @@ class Outcome:
         return f"dropped {', '.join(parts)}; {stages['left']:,} left"
 
 
-def _total(parts: list[Measures]) -> Measures:
-    tokens = None if any(one.tokens is None for one in parts) else sum(one.tokens or 0 for one in parts)
+def _total(parts: list[Measures], tokens: bool) -> Measures:
+    """The sum of measures, of none of them too; ``tokens`` says whether they were counted."""
     sums = {name: sum(getattr(one, name) for one in parts) for name in _MEASURES[:-1]}
-    return Measures(**sums, tokens=tokens if parts else None)
+    return Measures(**sums, tokens=sum(one.tokens or 0 for one in parts) if tokens else None)
 
 
 def read_outcome(plan: Plan, names: list[str], folder: Path, tokens: bool) -> Outcome:
@@ -160,11 +160,13 @@ def quarantine_reasons(ingested: Ingested) -> dict[str, str]:
     return reasons
 
 
-def loss_examples(outcome: Outcome, blocks: list[Block], names: list[str]) -> dict[str, str]:
+def loss_examples(recipe: Recipe, outcome: Outcome, blocks: list[Block], names: list[str]) -> dict[str, str]:
     """For the guard's sentence: the record that took most of each source's losses."""
     found: dict[str, Counter[str]] = {name: Counter() for name in names}
     plan = outcome.plan
-    heavy = {name for name, lost in outcome.lost_to_dedup().items() if 2 * lost > outcome.left_by_filters()[name]}
+    entered = outcome.left_by_filters()
+    allowed = {name: recipe.sources[name].max_loss or recipe.dedup.max_source_loss for name in names}
+    heavy = {name for name, lost in outcome.lost_to_dedup().items() if lost > allowed[name].value * entered[name]}
     for unit, source in sorted({(block.unit, block.source) for block in blocks}):
         name = names[source]
         if name in heavy:

@@ -85,9 +85,10 @@ def publish(folder: Path, target: Path, report: Report, engine: Engine) -> None:
         "workers": engine.workers,
     }
     (folder / "run.json").write_bytes(orjson.dumps(run, option=orjson.OPT_INDENT_2) + b"\n")
-    for name in ("manifest.json", "run.json"):
-        with (folder / name).open("rb") as stream:
-            os.fsync(stream.fileno())
+    # All of it must be on the disk before the name is: after a power cut a release is whole or not there.
+    for path in sorted(folder.rglob("*")):
+        _to_disk(path)
+    _to_disk(folder)
     try:
         os.rename(folder, target)
     except OSError as error:
@@ -96,6 +97,15 @@ def publish(folder: Path, target: Path, report: Report, engine: Engine) -> None:
                 f"{target} was published by another run meanwhile; this one's result is dropped"
             ) from None
         raise GristmillError(f"{target} cannot be published: {error.strerror}") from None
+    _to_disk(target.parent)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def finish(

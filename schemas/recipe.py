@@ -92,6 +92,13 @@ class Near(Strict):
     permutations: Annotated[int, Field(ge=8, le=1024)] = Field(128, description="MinHash permutations")
     hash_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(1, description="datasketch's permutation seed")
 
+    @field_validator("recall")
+    @classmethod
+    def _can_be_had(cls, recall: Share) -> Share:
+        if not 0 < recall.value < 1:
+            raise ValueError(f"{recall} cannot be promised by hashing; ask for more than 0 % and less than 100 %")
+        return recall
+
     @property
     def answer_similarity(self) -> float:
         """How similar the answers must be, 0 where that is not asked."""

@@ -85,7 +85,8 @@ def validate(model: type[Model], data: object, where: str) -> Model:
 
 
 def _sentence(model: type[BaseModel], problem: Any) -> str:
-    place = ".".join(str(part) for part in problem["loc"]) or "top level"
+    # pydantic names the branch of a union that it tried; that is no place in the file
+    place = ".".join(str(part) for part in problem["loc"] if part not in ("str", "list[str]")) or "top level"
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         known = _known_keys(model, problem["loc"][:-1])

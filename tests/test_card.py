@@ -1,5 +1,6 @@
 """The data set card: well-formed Markdown whatever the names are, metadata that opens the folder, rows by their schema."""
 
+import json
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from pipelines.card import escape_cell, front_matter
+from pipelines.card import config_name, escape_cell, front_matter
 from schemas.record import RELEASE, json_schema
 from tests.recipes import Published, Row, chat, run, write_recipe
 
@@ -151,7 +152,7 @@ def test_front_matter(quickstart: Published):
         "size_categories": ["n<1K"],
         "configs": [
             {
-                "config_name": "default",
+                "config_name": config_name(quickstart.manifest),
                 "data_files": [
                     {"split": "train", "path": "data/train-*.parquet"},
                     {"split": "validation", "path": "data/validation-*.parquet"},
@@ -211,6 +212,35 @@ def test_load_dataset_opens_the_folder(release: Published, tmp_path: Path, monke
         assert opened[name].column_names == RELEASE.names
         assert opened[name]["id"][:] == [row["id"] for row in release.rows(name)]
         assert opened[name][0]["messages"][0]["content"] == release.rows(name)[0]["messages"][0]["content"]
+
+
+def test_two_releases_of_one_version_are_not_taken_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """``datasets`` keeps what it opened under folder name and configuration name, whatever the path."""
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    made = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        rows: list[Row] = [chat(f"question {number}", f"answer of {name}") for number in range(3)]
+        made.append(run(write_recipe(tmp_path / name, {"a": {"x.jsonl": rows}}), tmp_path / name / "out"))
+    for release in made:
+        opened = datasets.load_dataset(str(release.path), cache_dir=str(tmp_path / "cache"))
+        assert opened["train"]["id"][:] == [row["id"] for row in release.rows()]
+
+
+def test_a_source_that_is_empty_at_some_stage_has_no_tokens(tmp_path: Path):
+    words = {"[UNK]": 0, "a": 1}
+    model = {"type": "WordLevel", "vocab": words, "unk_token": "[UNK]"}
+    tokenizer = {"version": "1.0", "added_tokens": [], "pre_tokenizer": {"type": "Whitespace"}, "model": model}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(tokenizer))
+    files: dict[str, dict[str, list[Row]]] = {
+        "all_filtered": {"x.jsonl": [chat("q", "a b c d e f")]},
+        "all_bad": {"x.jsonl": [b"{"]},
+        "good": {"x.jsonl": [chat("q", "a")]},
+    }
+    filters = {"length": {"answer_words": {"max": 5}}}
+    release = run(write_recipe(tmp_path, files, tokenizer="tokenizer.json", filters=filters), tmp_path / "out")
+    assert release.manifest.sources["all_bad"].stages["ingest"].tokens == 0
+    assert release.manifest.sources["all_filtered"].stages["filter"].tokens == 0
 
 
 def agree(value: Any, schema: dict[str, Any], place: str = "row") -> None:

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.errors import GristmillError
 from transforms import components
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
@@ -189,6 +190,11 @@ class Conclude(_Stage):
         for stage, number, limit in ((EXACT, plan.exact_rule, 1.0), (NEAR, plan.near_rule, plan.similarity)):
             found = table.filter(pc.equal(table["stage"], stage)).combine_chunks()
             rows = np.asarray(found["address"]) - view.base
+            if (rule[rows] >= 0).any():
+                raise GristmillError(
+                    f"conservation broken in decide: rule {plan.rules[number]} drops records that are gone already; "
+                    "nothing was published, please report this"
+                )
             rule[rows], value[rows], threshold[rows], named[rows] = number, np.asarray(found["value"]), limit, True
             for ids in found["representative"].chunks:
                 flat = np.frombuffer(ids.buffers()[1], np.uint8).reshape(-1, 16)

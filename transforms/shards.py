@@ -49,9 +49,9 @@ def write_shard(table: pa.Table, stem: Path, shard_bytes: int, row_group_bytes: 
 
 def _write(rows: pa.Table, path: Path, row_group_bytes: int) -> pa.RecordBatch:
     totals = {name: int(pc.sum(rows[name]).as_py() or 0) for name in ("characters", "words", "tokens", "answer_tokens")}
-    footer = {"gristmill.rows": str(rows.num_rows)} | {
-        f"gristmill.{name}": str(total) for name, total in totals.items()
-    }
+    # Without a tokenizer there is no count, which is not the same as none.
+    counted = {name: total for name, total in totals.items() if rows[name].null_count < rows.num_rows}
+    footer = {"gristmill.rows": str(rows.num_rows)} | {f"gristmill.{key}": str(sum_) for key, sum_ in counted.items()}
     schema = RELEASE.with_metadata(footer)
     groups = max(1, round(rows.nbytes / row_group_bytes))
     with replacing(path) as staging:
