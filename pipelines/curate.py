@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipelines import publish
 from pipelines.accounts import Ingested, check_budget, check_conservation, check_loss, take_stock
 from pipelines.engine import Engine
-from pipelines.inputs import Input, find_inputs, works_of
+from pipelines.inputs import Input, check_unchanged, find_inputs, works_of
 from pipelines.job import Job, prepare
 from pipelines.outcome import (
     Outcome,
@@ -48,6 +48,13 @@ def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report:
     target = publish.target_of(job.recipe, out)
     with report.stage("inputs") as say:
         inputs = find_inputs(job.recipe, job.base, work_dir, report.warn)
+        for one in inputs:
+            for folder in (out.resolve(), work_dir.resolve()):
+                if "://" not in one.file.path and Path(one.file.path).resolve().is_relative_to(folder):
+                    raise GristmillError(
+                        f"source {one.source!r}: {one.file.name} lies in {folder}, which this run writes to; "
+                        "name another --out or --work-dir, or a narrower path"
+                    )
         say(f"{len(inputs):,} files, {sum(one.file.size for one in inputs) / 1e6:,.1f} MB")
     with run_folder(work_dir) as folder:
         ingested = ingest(job, inputs, engine, report)
@@ -75,6 +82,7 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
             from pipelines import graphs
 
             engine.run(partial(graphs.ingest, work=IngestSplits(works, job.settings, job.tokenizer), pending=pending))
+            check_unchanged(inputs, job.settings)
         ingested = take_stock(inputs, job.names, job.settings)
         rows = sum(one.rows for one in ingested.accounts.values())
         bad = sum(one.quarantined for one in ingested.accounts.values())

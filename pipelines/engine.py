@@ -25,6 +25,11 @@ from transforms.progress import FOLDER_VARIABLE
 
 LOCAL_RUNNER = "FnApiRunner"
 
+KILLED = (
+    "a worker process was killed, perhaps for want of memory; nothing was published; run again with fewer --workers or "
+    "a smaller ingest.block"
+)
+
 MOST_WORKERS_PER_CORE = 8
 """A slip of the finger must not start thousands of processes."""
 FULL = "no space is left on the disk of --out or --work-dir; nothing was published"
@@ -169,10 +174,7 @@ class Engine:
                 build(pipeline)
         except KeyboardInterrupt:
             if os.path.exists(self._socket + DIED):
-                raise GristmillError(
-                    "a worker process was killed, perhaps for want of memory; nothing was published; run again with "
-                    "fewer --workers or a smaller ingest.block"
-                ) from None
+                raise GristmillError(KILLED) from None
             raise
         except Exception as error:
             if str(error).startswith("KeyboardInterrupt [while running"):
@@ -194,6 +196,10 @@ class Engine:
             while not stop.wait(0.2):
                 if os.path.exists(self._socket + DIED):
                     signal.pthread_kill(waiting, signal.SIGINT)
+                    if not stop.wait(10):  # Beam's own closing may wait for the dead worker too
+                        sys.stderr.write(f"error: {KILLED}\n")
+                        sys.stderr.flush()
+                        os._exit(2)
                     return
 
         thread = threading.Thread(target=watch, daemon=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from transforms.ingest import SplitWork
 from transforms.readers import FileInfo, FileKind, SourceOptions, list_files, plan_splits, sniff
 from transforms.readers.hub import PREFIX, pinned
 from transforms.readers.opening import open_raw
+from transforms.signals import SignalSettings
 
 SPLITS_PER_FILE = 8
 LEAST_SPLIT = 1 << 20
@@ -35,6 +37,7 @@ class Input:
     digest: str
     options: SourceOptions
     works: tuple[SplitWork, ...]
+    stamp: list[int] | None  # of a local file, from before it was digested
 
 
 def reading(source: Source) -> SourceOptions:
@@ -90,13 +93,14 @@ def find_inputs(recipe: Recipe, base: Path, work_dir: Path, warn: Any = None) ->
     for name in sorted(recipe.sources):
         source = recipe.sources[name]
         options = reading(source)
-        looked: list[tuple[FileInfo, FileKind, str | None]] = []
+        looked: list[tuple[FileInfo, FileKind, str | None, list[int] | None]] = []
         for file in list_source(name, source, base):
             try:
                 known = None
                 if file.path.startswith(PREFIX):
                     file, known = pinned(file)
-                looked.append((file, sniff(file, options), known))
+                stamp = stamp_of(file) if known is None and "://" not in file.path else None
+                looked.append((file, sniff(file, options), known, stamp))
             except GristmillError as error:
                 if recipe.ingest.unreadable_file == "stop":
                     raise GristmillError(f"source {name!r}: {error}") from None
@@ -104,15 +108,37 @@ def find_inputs(recipe: Recipe, base: Path, work_dir: Path, warn: Any = None) ->
                     warn(f"source {name!r}: skipped: {error}")
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
             digests = list(pool.map(lambda one: one[2] or stamps.digest(one[0]), looked))
-        for (file, kind, _), digest in zip(looked, digests, strict=True):
+        for (file, kind, _, stamp), digest in zip(looked, digests, strict=True):
             split_bytes = min(int(recipe.ingest.split), max(LEAST_SPLIT, -(-file.size // SPLITS_PER_FILE)))
             works = tuple(
                 SplitWork(split, options, digest, int(recipe.ingest.block), corpus)
                 for split in plan_splits(file, kind, split_bytes)
             )
-            inputs.append(Input(name, file, kind, digest, options, works))
+            inputs.append(Input(name, file, kind, digest, options, works, stamp))
     stamps.save()
     return inputs
+
+
+def stamp_of(file: FileInfo) -> list[int]:
+    """What changes when a local file does; the time of its last change of state cannot be set back by hand."""
+    facts = os.stat(file.path)
+    return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, facts.st_dev]
+
+
+def check_unchanged(inputs: list[Input], settings: SignalSettings) -> None:
+    """Stop when a local file changed between its digest and now, and forget what was read of it.
+
+    Raises:
+        GristmillError: naming the file.
+    """
+    for one in inputs:
+        if one.stamp is not None and stamp_of(one.file) != one.stamp:
+            for work in one.works:
+                shutil.rmtree(work.text, ignore_errors=True)
+                shutil.rmtree(work.signals(settings), ignore_errors=True)
+            raise GristmillError(
+                f"source {one.source!r}: {one.file.name} changed while it was read; run again when nobody writes to it"
+            )
 
 
 class _Stamps:
@@ -132,10 +158,10 @@ class _Stamps:
             facts = os.stat(file.path)
             # A file changed within the last two seconds may change again without its time telling.
             if time.time_ns() - facts.st_mtime_ns > 2_000_000_000:
-                stamp = [facts.st_size, facts.st_mtime_ns, facts.st_ino]
+                stamp = stamp_of(file)
             known = self._known.get(file.path)
-            if stamp and isinstance(known, list) and known[:3] == stamp:
-                return str(known[3])
+            if stamp and isinstance(known, list) and known[:-1] == stamp and len(str(known[-1])) == 64:
+                return str(known[-1])
         with open_raw(file) as stream:
             digest = hashlib.sha256()
             while chunk := stream.read(1 << 20):

@@ -191,7 +191,7 @@ class Recipe(Strict):
     """A versioned data set release, from raw files to shards."""
 
     name: str = Field(pattern=NAME, description="name of the release; its folder is <out>/<name>/<version>")
-    version: str = Field(pattern=r"^\d+\.\d+\.\d+$", description='version of the release, for example "1.0.0"')
+    version: str = Field(pattern=r"^[0-9]+\.[0-9]+\.[0-9]+$", description='version of the release, for example "1.0.0"')
     description: str = Field("", description="a sentence or two for the data set card")
     seed: Annotated[int, Field(ge=0, lt=2**63)] = Field(0, description="every choice and order follows from it")
     sources: dict[str, Source] = Field(min_length=1)

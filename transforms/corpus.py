@@ -77,7 +77,9 @@ def publish_folder(target: Path, write: Callable[[Path], dict[str, Any]]) -> dic
             os.rename(staging, target)
         except OSError:
             if read_done(target) is None:
-                raise
+                # What stands there is not a finished split: a power cut, or somebody's hand. It is made anew.
+                shutil.rmtree(target)
+                os.rename(staging, target)
         return summary
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -89,7 +91,7 @@ def read_done(folder: Path) -> dict[str, Any] | None:
         summary = orjson.loads((folder / DONE).read_bytes())
     except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
         return None
-    return summary if isinstance(summary, dict) else None
+    return summary if isinstance(summary, dict) and isinstance(summary.get("blocks"), list) else None
 
 
 def write_batch(path: Path, batch: pa.RecordBatch, compress: bool = True) -> None:
