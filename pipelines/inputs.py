@@ -155,10 +155,10 @@ class _Stamps:
     def digest(self, file: FileInfo) -> str:
         stamp = None
         if "://" not in file.path:
-            facts = os.stat(file.path)
+            size, changed, *rest = stamp_of(file)
             # A file changed within the last two seconds may change again without its time telling.
-            if time.time_ns() - facts.st_mtime_ns > 2_000_000_000:
-                stamp = stamp_of(file)
+            if time.time_ns() - changed > 2_000_000_000:
+                stamp = [size, changed, *rest]
             known = self._known.get(file.path)
             if stamp and isinstance(known, list) and known[:-1] == stamp and len(str(known[-1])) == 64:
                 return str(known[-1])

@@ -46,9 +46,9 @@ TALLY = pa.schema(
 class _Stage:
     plan: Plan
 
-    def route(self, batch: pa.RecordBatch, tag: str | None = None) -> Iterator[Any]:
+    def route(self, batch: pa.RecordBatch) -> Iterator[Any]:
         """Rows to the units that their addresses lie in."""
-        return split_by(batch, self.plan.units_of(np.asarray(batch["address"])), tag)
+        return split_by(batch, self.plan.units_of(np.asarray(batch["address"])))
 
 
 class Survey(_Stage):

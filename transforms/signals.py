@@ -16,7 +16,7 @@ from transforms.minhash import signatures
 from transforms.shingles import Ragged, shingle_sets
 from transforms.texts import NORMALISER_VERSION, exact_keys, message_texts
 from transforms.tokens import Tokenizer
-from transforms.words import UNICODE_VERSION, WORDS_VERSION, tokenise
+from transforms.words import UNICODE_VERSION, WORDS_VERSION, Tokens, tokenise
 
 Ints = npt.NDArray[np.int64]
 
@@ -93,45 +93,31 @@ def compute(corpus: pa.RecordBatch, settings: SignalSettings, tokenizer: Tokeniz
     features = pa.RecordBatch.from_arrays(
         [_column(columns[field.name], field.type, corpus.num_rows) for field in FEATURES], schema=FEATURES
     )
-    shingles = _shingles(words.hashes, words.offsets, bounds, assistant, settings)
-    answers = _answers(words.hashes, words.offsets, bounds, assistant, settings)
+    shingles, answers = _compared(words, bounds, assistant, settings)
     return Signals(features, signatures(*shingles, settings.permutations, settings.hash_seed), shingles, answers)
 
 
 def sets_of(messages: pa.ListArray, settings: SignalSettings) -> tuple[Ragged, Ragged]:
     """Shingles of the compared side and words of the answers, of conversations [records]."""
     roles, flat, bounds = _open(messages)
-    words, assistant = tokenise(flat), np.asarray(pc.equal(roles, "assistant"))
-    return _shingles(*words, bounds, assistant, settings), _answers(*words, bounds, assistant, settings)
+    return _compared(tokenise(flat), bounds, np.asarray(pc.equal(roles, "assistant")), settings)
 
 
-def _shingles(
-    hashes: npt.NDArray[np.uint64],
-    offsets: Ints,
-    bounds: Ints,
-    assistant: npt.NDArray[np.bool_],
-    settings: SignalSettings,
-) -> Ragged:
-    """Shingle sets of the compared side; messages of a record stand one after the other, as they are read."""
+def _compared(
+    words: Tokens, bounds: Ints, assistant: npt.NDArray[np.bool_], settings: SignalSettings
+) -> tuple[Ragged, Ragged]:
+    """Shingle sets of the compared side, and word sets of the answers where the whole is compared (else empty).
+
+    Messages of a record stand one after the other, as they are read.
+    """
+    nothing = Ragged(np.empty(0, np.uint32), np.zeros(len(bounds), np.int64))
     if settings.near_compare is None:
-        return Ragged(np.empty(0, np.uint32), np.zeros(len(bounds), np.int64))
+        return nothing, nothing
     if settings.near_compare == "whole":
-        return shingle_sets(hashes, offsets[bounds], settings.shingle)
+        shingles = shingle_sets(words.hashes, words.offsets[bounds], settings.shingle)
+        return shingles, _sets(*words, bounds, assistant, 1)
     chosen = assistant if settings.near_compare == "response" else ~assistant
-    return _sets(hashes, offsets, bounds, chosen, settings.shingle)
-
-
-def _answers(
-    hashes: npt.NDArray[np.uint64],
-    offsets: Ints,
-    bounds: Ints,
-    assistant: npt.NDArray[np.bool_],
-    settings: SignalSettings,
-) -> Ragged:
-    """Sets of the words of all answers of a record; only where near dedup compares the whole."""
-    if settings.near_compare != "whole":
-        return Ragged(np.empty(0, np.uint32), np.zeros(len(bounds), np.int64))
-    return _sets(hashes, offsets, bounds, assistant, 1)
+    return _sets(*words, bounds, chosen, settings.shingle), nothing
 
 
 def _sets(
