@@ -27,7 +27,15 @@ def long_description() -> str:
     return readme.read_text(encoding="utf-8") if readme.exists() else ""
 
 
-PACKAGES = ["schemas", "transforms", "transforms.filters", "transforms.readers", "pipelines", "trainer"]
+PACKAGES = [
+    "schemas",
+    "transforms",
+    "transforms.annotate",
+    "transforms.filters",
+    "transforms.readers",
+    "pipelines",
+    "trainer",
+]
 
 # What curation needs; nothing here may bring torch. Beam itself holds numpy below 2.5 and pyarrow below 26.
 REQUIRES = [

@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipelines import publish
 from pipelines.accounts import Ingested, check_budget, check_conservation, check_loss, take_stock
 from pipelines.engine import Engine
-from pipelines.inputs import Input, check_unchanged, find_inputs, works_of
+from pipelines.inputs import Input, check_unchanged, drop_damaged, find_inputs, works_of
 from pipelines.job import Job, prepare
 from pipelines.outcome import (
     Outcome,
@@ -28,7 +28,7 @@ from pipelines.outcome import (
 )
 from pipelines.report import Report
 from schemas.errors import GristmillError
-from transforms.corpus import read_done, write_batch
+from transforms.corpus import write_batch
 from transforms.ingest import IngestSplits
 from transforms.mix import Target, settle
 from transforms.storage import scratch
@@ -58,7 +58,7 @@ def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report:
         say(f"{len(inputs):,} files, {sum(one.file.size for one in inputs) / 1e6:,.1f} MB")
     with run_folder(work_dir) as folder:
         ingested = ingest(job, inputs, engine, report)
-        outcome = decide(job, ingested, folder, engine, report)
+        outcome = decide(job, ingested, work_dir / "corpus", folder, engine, report)
         targets = mix(job, outcome, report)
         with publish.staging(target) as staging:
             selection = release(job, ingested, outcome, targets, folder, staging, engine, report)
@@ -72,17 +72,16 @@ def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report:
 def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ingested:
     """Bring the corpus up to date, and stop on a source that is over its error budget."""
     works = tuple(works_of(inputs))
-    pending = [
-        number
-        for number, work in enumerate(works)
-        if read_done(work.text) is None or read_done(work.signals(job.settings)) is None
-    ]
+    damaged = drop_damaged(works, job.measuring)
+    if damaged:
+        report.warn(f"{damaged} pieces of the corpus were damaged on disk and are read again")
+    pending = [number for number, work in enumerate(works) if job.measuring.missing(work)]
     with report.stage("ingest", {"read": len(pending)}, engine.progress) as say:
         if pending:
             from pipelines import graphs
 
-            engine.run(partial(graphs.ingest, work=IngestSplits(works, job.settings, job.tokenizer), pending=pending))
-            check_unchanged(inputs, job.settings)
+            engine.run(partial(graphs.ingest, work=IngestSplits(works, job.measuring), pending=pending))
+            check_unchanged(inputs, job.measuring)
         ingested = take_stock(inputs, job.names, job.settings)
         rows = sum(one.rows for one in ingested.accounts.values())
         bad = sum(one.quarantined for one in ingested.accounts.values())
@@ -99,13 +98,13 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
     return ingested
 
 
-def decide(job: Job, ingested: Ingested, folder: Path, engine: Engine, report: Report) -> Outcome:
+def decide(job: Job, ingested: Ingested, corpus: Path, folder: Path, engine: Engine, report: Report) -> Outcome:
     """Filters, exact and near deduplication; stops when a source would be wiped out."""
     blocks, units = ingested.blocks, ingested.units
     write_batch(
         folder / "blocks.arrow", pa.RecordBatch.from_pylist([block.__dict__ for block in blocks]), compress=False
     )
-    plan = decide_plan(job.recipe, job.names, ingested.records, folder, spill=engine.local)
+    plan = decide_plan(job, ingested.records, corpus, folder, spill=engine.local)
     steps = {"survey": units, "conclude": units} | ({"bands": units} if plan.near else {})
     with report.stage("decide", steps, engine.progress) as say:
         from pipelines import graphs
@@ -177,7 +176,7 @@ def release(
 def run_folder(work_dir: Path) -> Iterator[Path]:
     """A folder for this run's verdicts and summaries, gone afterwards."""
     folder = scratch(work_dir / "runs", "run")
-    for name in ("verdicts", "spill"):
+    for name in ("filtered", "verdicts", "spill"):
         (folder / name).mkdir()
     try:
         yield folder

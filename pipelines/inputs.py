@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +15,11 @@ import orjson
 
 from schemas.errors import GristmillError
 from schemas.recipe import Recipe, Source
-from transforms.ingest import SplitWork
+from transforms.corpus import sound
+from transforms.ingest import Measuring, SplitWork
 from transforms.readers import FileInfo, FileKind, SourceOptions, list_files, plan_splits, sniff
 from transforms.readers.hub import PREFIX, pinned
 from transforms.readers.opening import open_raw
-from transforms.signals import SignalSettings
 
 SPLITS_PER_FILE = 8
 LEAST_SPLIT = 1 << 20
@@ -125,7 +125,7 @@ def stamp_of(file: FileInfo) -> list[int]:
     return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, facts.st_dev]
 
 
-def check_unchanged(inputs: list[Input], settings: SignalSettings) -> None:
+def check_unchanged(inputs: list[Input], measuring: Measuring) -> None:
     """Stop when a local file changed between its digest and now, and forget what was read of it.
 
     Raises:
@@ -134,11 +134,30 @@ def check_unchanged(inputs: list[Input], settings: SignalSettings) -> None:
     for one in inputs:
         if one.stamp is not None and stamp_of(one.file) != one.stamp:
             for work in one.works:
-                shutil.rmtree(work.text, ignore_errors=True)
-                shutil.rmtree(work.signals(settings), ignore_errors=True)
+                forget(work, measuring)
             raise GristmillError(
                 f"source {one.source!r}: {one.file.name} changed while it was read; run again when nobody writes to it"
             )
+
+
+def forget(work: SplitWork, measuring: Measuring) -> None:
+    """Take a split out of the corpus: the next run reads it anew."""
+    for folder in (work.text, *measuring.folders(work)):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def drop_damaged(works: Sequence[SplitWork], measuring: Measuring) -> int:
+    """Take splits with a damaged file out of the corpus; returns how many.
+
+    Reads every byte that the run would otherwise trust, at memory speed: xxh3 outruns any disk.
+    """
+    complete = [work for work in works if not measuring.missing(work)]
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        checks = pool.map(lambda work: all(sound(folder) for folder in (work.text, *measuring.folders(work))), complete)
+        damaged = [work for work, good in zip(complete, checks, strict=True) if not good]
+    for work in damaged:
+        forget(work, measuring)
+    return len(damaged)
 
 
 class _Stamps:

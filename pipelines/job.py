@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from schemas.recipe import Recipe, load_recipe
-from transforms.filters import choose
+from transforms.annotate.annotation import Annotation
+from transforms.filters import Chosen, choose, needed
+from transforms.ingest import Measuring
 from transforms.signals import SignalSettings
 from transforms.tokens import digest, load_definition
 
@@ -17,6 +19,12 @@ class Job:
     base: Path  # the recipe's folder
     tokenizer: str | None  # its definition
     settings: SignalSettings
+    filters: Chosen
+    annotations: tuple[Annotation, ...]  # what the recipe's decisions need besides the signals
+
+    @property
+    def measuring(self) -> Measuring:
+        return Measuring(self.settings, self.tokenizer, self.annotations)
 
     @property
     def names(self) -> list[str]:
@@ -32,7 +40,7 @@ def prepare(recipe_path: Path) -> Job:
     """
     recipe = load_recipe(recipe_path)
     base = recipe_path.resolve().parent
-    choose(recipe.filters, recipe.tokenizer is not None)
+    filters = choose(recipe.filters, recipe.tokenizer is not None)
     tokenizer = load_definition(recipe.tokenizer, base) if recipe.tokenizer else None
     exact, near = recipe.dedup.exact, recipe.dedup.near
     settings = SignalSettings(
@@ -43,4 +51,4 @@ def prepare(recipe_path: Path) -> Job:
         hash_seed=near.hash_seed if near else 1,
         tokenizer=digest(tokenizer) if tokenizer else None,
     )
-    return Job(recipe, base, tokenizer, settings)
+    return Job(recipe, base, tokenizer, settings, filters, needed(filters))

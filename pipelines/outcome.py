@@ -6,16 +6,16 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipelines.accounts import Ingested
-from schemas.features import FEATURES
+from pipelines.job import Job
 from schemas.manifest import File, Measures
 from schemas.recipe import Recipe
+from transforms.annotate.annotation import key
 from transforms.collect import collected
 from transforms.corpus import Block, read_batch
-from transforms.filters import apply, choose
+from transforms.filters import rule_names
 from transforms.keys import hex_ids
 from transforms.lsh import curve, solve_bands
 from transforms.mix import Target, quota
@@ -34,19 +34,21 @@ fewer, of about 8 MiB."""
 _MEASURES = ("rows", "turns", "words", "characters", "tokens")
 
 
-def decide_plan(recipe: Recipe, names: list[str], total: int, folder: Path, spill: bool) -> Plan:
+def decide_plan(job: Job, total: int, corpus: Path, folder: Path, spill: bool) -> Plan:
     """The decision stages' shared settings; a local run spills large batches to ``folder``."""
-    filters = choose(recipe.filters, recipe.tokenizer is not None)
-    _, rules, _, _ = apply(pa.RecordBatch.from_pylist([], schema=FEATURES), filters)
+    recipe, names = job.recipe, job.names
     exact, near = recipe.dedup.exact, recipe.dedup.near
     bands = solve_bands(near.similarity, float(near.recall), near.permutations) if near else None
     return Plan(
         folder=str(folder),
         blocks_file=str(folder / "blocks.arrow"),
         total=total,
-        sources=tuple(SourceRules(recipe.sources[name].origin, recipe.sources[name].priority) for name in names),
-        filters=filters,
-        filter_rules=tuple(rules),
+        sources=tuple(
+            SourceRules(one.origin, one.priority, one.license) for one in (recipe.sources[name] for name in names)
+        ),
+        filters=job.filters,
+        filter_rules=rule_names(job.filters),
+        annotations=tuple(str(corpus / "annotations" / key(one)) for one in job.annotations),
         keep=tuple(recipe.dedup.keep),
         exact=exact.compare if exact else None,
         near=near.compare if near else None,

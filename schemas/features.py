@@ -6,7 +6,7 @@ Decisions shuffle these and addresses, never text. Row i of a features block is 
 import pyarrow as pa
 
 # Version of the meaning of these columns; part of the corpus key, so that a change recomputes them.
-FEATURES_VERSION = 2
+FEATURES_VERSION = 3
 
 # "Text" of a message: its content, reasoning and tool calls (name and arguments), as they will be trained on.
 FEATURES = pa.schema(
@@ -23,6 +23,9 @@ FEATURES = pa.schema(
         ("bytes", pa.int32()),  # UTF-8 bytes of all text
         ("tokens", pa.int32()),  # null without a tokenizer
         ("answer_tokens", pa.int32()),
+        ("turn_characters", pa.int32()),  # of the longest message, whoever wrote it
+        ("turn_words", pa.int32()),
+        ("turn_tokens", pa.int32()),  # null without a tokenizer
         ("label", pa.bool_()),
         ("origin", pa.int8()),  # position in record.ORIGINS, null when the row does not say
         ("exact_key", pa.binary(16)),  # xxh3-128 of the normalised text that exact dedup compares

@@ -40,6 +40,19 @@ def test_a_corpus_without_its_summaries_is_read_again(tmp_path: Path, damage: by
     assert run(path, tmp_path / "two", tmp_path / "work").contents() == whole
 
 
+@pytest.mark.parametrize(
+    "pattern", ["text/**/00000.arrow", "signals/**/*.features.arrow", "signals/**/*.shingles.arrow"]
+)
+def test_a_damaged_byte_in_the_corpus_is_noticed_and_read_again(tmp_path: Path, pattern: str):
+    path = recipe(tmp_path)
+    whole = run(path, tmp_path / "one", tmp_path / "work").contents()
+    (file,) = (tmp_path / "work" / "corpus").glob(pattern)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert run(path, tmp_path / "two", tmp_path / "work").contents() == whole
+
+
 def test_a_source_inside_the_output_is_refused(tmp_path: Path):
     path = recipe(tmp_path)
     with pytest.raises(GristmillError, match=r"x\.jsonl lies in .*, which this run writes to"):

@@ -1,6 +1,7 @@
 """The corpus on disk: folders that appear whole, once; units that respect sources and limits; blocks that read back."""
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from transforms.corpus import (
     UNIT_ROWS,
     Block,
     assign_units,
-    publish_folder,
+    publishing,
     read_batch,
     read_done,
+    sound,
     write_batch,
 )
+from transforms.records import Records
 from transforms.signals import SignalSettings, compute
 from transforms.storage import replacing
 
@@ -30,6 +33,12 @@ from transforms.storage import replacing
 def fill(folder: Path, text: str = "x") -> dict[str, Any]:
     (folder / "00000.arrow").write_text(text)
     return {"blocks": [{"rows": 1}], "by": text}
+
+
+def publish_folder(target: Path, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    with publishing(target) as (folder, summary):
+        summary.update(write(folder))
+    return summary
 
 
 def names(folder: Path) -> list[str]:
@@ -59,7 +68,9 @@ def test_a_second_writer_changes_nothing(tmp_path: Path):
     publish_folder(target, lambda folder: fill(folder, "first"))
     publish_folder(target, lambda folder: fill(folder, "second"))
     assert (target / "00000.arrow").read_text() == "first"
-    assert read_done(target) == {"blocks": [{"rows": 1}], "by": "first"}
+    done = read_done(target)
+    assert done is not None
+    assert done["by"] == "first"
     assert names(tmp_path) == ["target"]
 
 
@@ -92,6 +103,24 @@ def test_a_race_has_one_winner(tmp_path: Path):
         assert (target / "00000.arrow").read_text() == done["by"]
         assert names(target) == ["00000.arrow", "done.json"]
     assert names(tmp_path) == sorted(map(str, range(10)))
+
+
+def test_a_changed_byte_is_noticed(tmp_path: Path):
+    target = tmp_path / "target"
+    publish_folder(target, fill)
+    assert sound(target)
+    (target / "00000.arrow").write_text("y")
+    assert not sound(target)
+    (target / "00000.arrow").unlink()
+    assert not sound(target)
+
+
+def test_a_split_without_digests_is_not_sound(tmp_path: Path):
+    """Written before there were digests."""
+    target = tmp_path / "target"
+    publish_folder(target, fill)
+    (target / "done.json").write_text('{"blocks": []}')
+    assert not sound(target)
 
 
 @pytest.mark.parametrize("error", [OSError("disk"), KeyboardInterrupt()])
@@ -214,7 +243,7 @@ def test_a_block_that_is_mapped_survives_its_replacement(tmp_path: Path):
 
 @pytest.mark.parametrize("rows", [0, 1, 9])
 def test_signals_read_back(tmp_path: Path, rows: int):
-    signals = compute(assemble(TALKS[:rows], range(rows), [0] * rows), SETTINGS, None)
+    signals = compute(Records(assemble(TALKS[:rows], range(rows), [0] * rows)), SETTINGS, None)
     corpus.write_signals(tmp_path, 2, signals)
     place = corpus.signals_path(tmp_path, 2)
     assert names(tmp_path) == ["00002.features.arrow", "00002.shingles.arrow"]

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from transforms.assemble import assemble
 from transforms.exact import CANDIDATE, find_copies
+from transforms.records import Records
 from transforms.signals import SignalSettings, compute
 from transforms.verdicts import EXACT
 
@@ -64,7 +65,9 @@ def exact_key(messages: list[tuple[str, str]], tools: str | None = None, compare
         {"messages": [{"role": role, "content": content} for role, content in messages]}
         | ({"tools": tools} if tools else {})
     ]
-    found = compute(assemble(made, [0], [0]), SignalSettings(compare, None, 5, 8, 1, None), None).features["exact_key"]
+    found = compute(Records(assemble(made, [0], [0])), SignalSettings(compare, None, 5, 8, 1, None), None).features[
+        "exact_key"
+    ]
     return bytes(found[0].as_py())
 
 

@@ -11,6 +11,7 @@ from schemas.errors import GristmillError
 from schemas.features import FEATURES
 from transforms.assemble import assemble
 from transforms.filters import DEFAULT, FILTERS, apply, choose
+from transforms.records import Records
 from transforms.signals import SignalSettings, compute
 
 SETTINGS = SignalSettings("whole", "whole", 5, 8, 1, None)
@@ -22,7 +23,7 @@ def features(*conversations: list[tuple[str, str]], **columns: list[Any]) -> pa.
     for name, values in columns.items():
         made = [one | {name: value} for one, value in zip(made, values, strict=True)]
     batch = assemble(made, range(len(made)), [0] * len(made))
-    return compute(batch, SETTINGS, None).features
+    return compute(Records(batch), SETTINGS, None).features
 
 
 def pair(prompt: str, answer: str) -> list[tuple[str, str]]:

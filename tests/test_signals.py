@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from schemas.features import FEATURES
 from transforms.assemble import assemble
+from transforms.records import Records
 from transforms.shingles import shingle_hash
 from transforms.signals import Signals, SignalSettings, compute
 from transforms.words import words_of
@@ -35,7 +36,7 @@ def settings(compare: str | None = "whole", shingle: int = 5) -> SignalSettings:
 
 
 def signals(conversations: list[dict[str, Any]], chosen: SignalSettings) -> Signals:
-    return compute(assemble(conversations, range(len(conversations)), [0] * len(conversations)), chosen, None)
+    return compute(Records(assemble(conversations, range(len(conversations)), [0] * len(conversations))), chosen, None)
 
 
 def text_of(message: dict[str, Any]) -> str:
@@ -102,8 +103,8 @@ def test_no_records():
 
 def test_a_slice_of_a_block_has_the_signals_of_its_rows():
     batch = assemble(SAMPLES * 3, range(15), [0] * 15)
-    whole = compute(batch, settings(), None)
-    part = compute(batch.slice(4, 7), settings(), None)
+    whole = compute(Records(batch), settings(), None)
+    part = compute(Records(batch.slice(4, 7)), settings(), None)
     assert part.features.equals(whole.features.slice(4, 7))
     assert (part.signatures == whole.signatures[4:11]).all()
     start, end = whole.shingles.offsets[[4, 11]]

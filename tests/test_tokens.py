@@ -12,6 +12,7 @@ from tokenizers import Tokenizer as Backend
 from schemas.errors import GristmillError
 from tests.recipes import chat, run, write_recipe
 from transforms.assemble import assemble
+from transforms.records import Records
 from transforms.signals import SignalSettings, compute
 from transforms.tokens import Tokenizer, digest, load_definition
 
@@ -87,7 +88,7 @@ def test_features_count_all_and_answers():
         {"messages": []},
     ]
     settings = SignalSettings("whole", "whole", 5, 8, 1, "x")
-    features = compute(assemble(conversations, range(3), [0] * 3), settings, Tokenizer(definition())).features
+    features = compute(Records(assemble(conversations, range(3), [0] * 3)), settings, Tokenizer(definition())).features
     assert features["tokens"].to_pylist() == [5, 5, 0]
     assert features["answer_tokens"].to_pylist() == [3, 5, 0]
 

@@ -4,16 +4,19 @@
 
     <work_dir>/corpus/text/<split key>/00000.arrow …   records (CORPUS schema), one file a block
                                       quarantine.arrow rows that could not be read, with their bytes
-                                      done.json        counts; its presence means the split is complete
+                                      done.json        counts, digests; its presence means the split is complete
     <work_dir>/corpus/signals/<settings key>/<split key>/00000.features.arrow, 00000.shingles.arrow, done.json
+    <work_dir>/corpus/annotations/<annotation key>/<split key>/00000.arrow, done.json
 
 A split's folder is written beside its place and renamed, so a killed run leaves nothing half-written in place, and
 two workers doing the same split do no harm: both write the same bytes, the first rename wins.
 """
 
+import mmap
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import orjson
 import pyarrow as pa
+import xxhash
 
 from transforms.shingles import Ragged
 from transforms.signals import Signals
@@ -67,11 +71,15 @@ def assign_units(blocks: Sequence[Block]) -> list[Block]:
     return assigned
 
 
-def publish_folder(target: Path, write: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
-    """Have ``write`` fill a temporary folder, put its result in ``done.json``, and rename it to ``target``."""
+@contextmanager
+def publishing(target: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A temporary folder and an empty summary to fill; afterwards the folder is ``target`` and holds ``done.json``:
+    the summary and a digest of every file. Nothing of it is left when the filling fails."""
     staging = scratch(target.parent, target.name)
+    summary: dict[str, Any] = {}
     try:
-        summary = write(staging)
+        yield staging, summary
+        summary["files"] = {path.name: _digest(path) for path in sorted(staging.iterdir())}
         (staging / DONE).write_bytes(orjson.dumps(summary, option=orjson.OPT_SORT_KEYS))
         try:
             os.rename(staging, target)
@@ -80,9 +88,26 @@ def publish_folder(target: Path, write: Callable[[Path], dict[str, Any]]) -> dic
                 # What stands there is not a finished split: a power cut, or somebody's hand. It is made anew.
                 shutil.rmtree(target)
                 os.rename(staging, target)
-        return summary
     finally:
         shutil.rmtree(staging, ignore_errors=True)
+
+
+def _digest(path: Path) -> str:
+    with open(path, "rb") as stream:
+        if not os.fstat(stream.fileno()).st_size:
+            return xxhash.xxh3_64_hexdigest(b"")
+        with mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return xxhash.xxh3_64_hexdigest(data)
+
+
+def sound(folder: Path) -> bool:
+    """Whether every file of a complete split still has the bytes that it was written with."""
+    summary = read_done(folder)
+    files = summary.get("files") if summary else None
+    try:
+        return isinstance(files, dict) and all(_digest(folder / name) == digest for name, digest in files.items())
+    except OSError:
+        return False
 
 
 def read_done(folder: Path) -> dict[str, Any] | None:
@@ -124,6 +149,11 @@ def write_signals(folder: Path, number: int, signals: Signals) -> None:
 
 def ragged_array(sets: Ragged) -> pa.LargeListArray:
     return pa.LargeListArray.from_arrays(pa.array(sets.offsets), pa.array(sets.values))
+
+
+def annotation_path(folder: str, text: str) -> str:
+    """Where an annotation (``folder``: its own, over all splits) keeps the columns of the block with this ``text``."""
+    return str(Path(folder, *Path(text).parts[-2:]))
 
 
 def signals_path(folder: Path, number: int) -> str:

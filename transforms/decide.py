@@ -19,7 +19,7 @@ from transforms import components
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
 from transforms.collect import add_up, leave
-from transforms.corpus import write_batch
+from transforms.corpus import read_batch, write_batch
 from transforms.exact import CANDIDATE, find_copies
 from transforms.filters import apply
 from transforms.keys import halves, mix, seeded
@@ -30,6 +30,9 @@ from transforms.verdicts import EXACT, NEAR, NO_DROPS, VERDICT
 
 HISTOGRAM_BINS = 256
 HISTOGRAM_ROWS, TALLY_ROWS = b"histogram", b"tally"  # kinds of keys out of ``Conclude``
+
+# What filters say of each row of a unit: they are asked once.
+FILTERED = pa.schema([("rule", pa.int32()), ("value", pa.float64()), ("threshold", pa.float64())])
 
 # Per source: what is still in, by the top byte of the hash that choices use.
 HISTOGRAM = pa.schema(
@@ -56,10 +59,14 @@ class Survey(_Stage):
 
     def __call__(self, key: bytes, rows: pa.RecordBatch) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
         view = UnitView(self.plan, key_number(key))
+        rule, _, value, threshold = apply(view.annotated, self.plan.filters)
+        columns: list[pa.Array] = [pa.array(column) for column in (rule, value, threshold)]
+        write_batch(
+            Path(self.plan.filtered_path(view.number)), pa.RecordBatch.from_arrays(columns, schema=FILTERED), False
+        )
         yield "present", key, NO_DROPS
         if self.plan.exact is None:
             return
-        rule, *_ = apply(view.features, self.plan.filters)
         alive = np.flatnonzero(rule < 0)
         taken = pa.array(alive)
         columns = [
@@ -84,8 +91,8 @@ class EmitBands(_Stage):
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         view = UnitView(self.plan, key_number(key))
-        rule, *_ = apply(view.features, self.plan.filters)
-        alive = rule < 0
+        filtered = read_batch(self.plan.filtered_path(view.number))
+        alive = np.asarray(filtered["rule"]) < 0
         alive[np.asarray(table["address"]) - view.base] = False
         chosen = np.flatnonzero(alive)
         if len(chosen) == 0:
@@ -184,7 +191,8 @@ class Conclude(_Stage):
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         plan, view = self.plan, UnitView(self.plan, key_number(key))
-        rule, _, value, threshold = apply(view.features, plan.filters)
+        filtered = read_batch(plan.filtered_path(view.number))
+        rule, value, threshold = (np.array(filtered[name]) for name in FILTERED.names)
         representative = np.zeros((view.rows, 16), np.uint8)
         named = np.zeros(view.rows, bool)
         for stage, number, limit in ((EXACT, plan.exact_rule, 1.0), (NEAR, plan.near_rule, plan.similarity)):

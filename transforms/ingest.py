@@ -1,7 +1,9 @@
 """Ingest: one split of a file → blocks of canonical records, their signals, and quarantined rows."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import xxhash
 
 from schemas.errors import GristmillError
 from schemas.ledger import QUARANTINE
+from transforms.annotate.annotation import Annotation, key
 from transforms.assemble import assemble
-from transforms.corpus import block_name, publish_folder, read_batch, read_done, write_batch, write_signals
+from transforms.corpus import block_name, publishing, read_batch, read_done, write_batch, write_signals
 from transforms.readers import Converted, ReadStats, SourceOptions, Split, convert, read_rows
+from transforms.records import Records
 from transforms.signals import SignalSettings, compute
 from transforms.tokens import Tokenizer
 
@@ -56,47 +60,88 @@ class SplitWork:
     def signals(self, settings: SignalSettings) -> Path:
         return Path(self.corpus) / "signals" / settings.key() / self.key
 
+    def annotation(self, annotation: Annotation) -> Path:
+        return Path(self.corpus) / "annotations" / key(annotation) / self.key
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What is computed of every record: signals, and the annotations that the recipe needs."""
+
+    settings: SignalSettings
+    tokenizer: str | None  # its definition
+    annotations: tuple[Annotation, ...] = ()
+
+    def folders(self, work: SplitWork) -> list[Path]:
+        """The folders that a complete split has besides its text."""
+        return [work.signals(self.settings), *(work.annotation(one) for one in self.annotations)]
+
+    def missing(self, work: SplitWork) -> bool:
+        return any(read_done(folder) is None for folder in (work.text, *self.folders(work)))
+
 
 @dataclass(frozen=True)
 class IngestSplits:
     """Block function: the key says which of ``works`` to do; gives nothing, the corpus is the result."""
 
     works: tuple[SplitWork, ...]
-    settings: SignalSettings
-    tokenizer: str | None
+    measuring: Measuring
 
     def __call__(self, key: bytes, rows: pa.RecordBatch) -> Iterator[tuple[bytes, pa.RecordBatch]]:
         for number in rows["work"].to_pylist():
-            ingest_split(self.works[number], self.settings, self.tokenizer)
+            ingest_split(self.works[number], self.measuring)
         return iter(())
 
 
-def ingest_split(work: SplitWork, settings: SignalSettings, tokenizer: str | None) -> None:
-    """Bring the corpus to hold this split's text and signals; what is there already is not done again."""
-    counter = Tokenizer(tokenizer) if tokenizer else None
+def ingest_split(work: SplitWork, measuring: Measuring) -> None:
+    """Bring the corpus to hold this split's text and all that is measured of it; what is there is not done again."""
+    counter = Tokenizer(measuring.tokenizer) if measuring.tokenizer else None
     fresh = read_done(work.text) is None
-    signals = work.signals(settings)
-    if not fresh:
-        if read_done(signals) is None:
-            publish_folder(signals, lambda folder: _signal_stored(work, folder, settings, counter))
-        return
+    with ExitStack() as stack:
+        # Left in the opposite order: text last, for where text is complete nothing is read again.
+        text, summary = stack.enter_context(publishing(work.text)) if fresh else (work.text, read_done(work.text) or {})
+        outputs: list[Callable[[int, Records], None]] = []
+        summaries = []
+        for folder, write in (
+            (work.signals(measuring.settings), partial(_write_signals, measuring.settings, counter)),
+            *((work.annotation(one), partial(_write_annotation, one)) for one in measuring.annotations),
+        ):
+            if fresh or read_done(folder) is None:
+                staging, own = stack.enter_context(publishing(folder))
+                outputs.append(partial(write, staging))
+                summaries.append(own)
+        if fresh:
+            summary.update(_read_split(work, text, outputs))
+        else:
+            for number in range(len(summary["blocks"])):
+                _measure(number, read_batch(str(work.text / block_name(number))), outputs)
+        for own in summaries:
+            own["blocks"] = summary["blocks"]
 
-    def write_both(text: Path) -> dict[str, Any]:
-        summary: dict[str, Any] = {}
 
-        def write_signal(folder: Path) -> dict[str, Any]:
-            summary.update(_read_split(work, text, folder, settings, counter))
-            return {"blocks": summary["blocks"]}
-
-        publish_folder(signals, write_signal)
-        return summary
-
-    publish_folder(work.text, write_both)
+def _write_signals(
+    settings: SignalSettings, counter: Tokenizer | None, folder: Path, number: int, records: Records
+) -> None:
+    write_signals(folder, number, compute(records, settings, counter))
 
 
-def _read_split(
-    work: SplitWork, text: Path, signals: Path, settings: SignalSettings, tokenizer: Tokenizer | None
-) -> dict[str, Any]:
+def _write_annotation(annotation: Annotation, folder: Path, number: int, records: Records) -> None:
+    columns = annotation(records)
+    if columns.num_rows != len(records) or columns.schema != annotation.schema:
+        raise GristmillError(
+            f"annotation {annotation.name!r} gave {columns.num_rows} rows of {columns.schema.names} for {len(records)} "
+            f"records of {annotation.schema.names}; please report this"
+        )
+    write_batch(folder / block_name(number), columns, compress=False)
+
+
+def _measure(number: int, batch: pa.RecordBatch, outputs: list[Callable[[int, Records], None]]) -> None:
+    records = Records(batch)
+    for write in outputs:
+        write(number, records)
+
+
+def _read_split(work: SplitWork, text: Path, outputs: list[Callable[[int, Records], None]]) -> dict[str, Any]:
     stats = ReadStats()
     bad: list[Converted] = []
     blocks: list[dict[str, int]] = []
@@ -105,7 +150,7 @@ def _read_split(
             conversations = [one.conversation for one in good if one.conversation is not None]
             batch = assemble(conversations, [one.index for one in good], [one.part for one in good])
             write_batch(text / block_name(len(blocks)), batch)
-            write_signals(signals, len(blocks), compute(batch, settings, tokenizer))
+            _measure(len(blocks), batch, outputs)
             blocks.append({"rows": len(good), "bytes": batch.nbytes})
     except OSError as error:
         raise GristmillError(f"{work.split.file.name}: {error}; the file changed or its store failed") from None
@@ -135,14 +180,3 @@ def _blocks(rows: Iterable[Converted], bad: list[Converted], block_bytes: int) -
             good, size = [], 0
     if good:
         yield good
-
-
-def _signal_stored(
-    work: SplitWork, folder: Path, settings: SignalSettings, tokenizer: Tokenizer | None
-) -> dict[str, Any]:
-    """Signals under new settings from stored text."""
-    done = read_done(work.text) or {}
-    for number in range(len(done["blocks"])):
-        batch = read_batch(str(work.text / block_name(number)))
-        write_signals(folder, number, compute(batch, settings, tokenizer))
-    return {"blocks": done["blocks"]}

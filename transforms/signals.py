@@ -13,10 +13,11 @@ import xxhash
 from schemas.features import FEATURES, FEATURES_VERSION
 from schemas.record import ORIGINS
 from transforms.minhash import signatures
+from transforms.records import USER, Records
 from transforms.shingles import Ragged, shingle_sets
-from transforms.texts import NORMALISER_VERSION, exact_keys, message_texts
+from transforms.texts import NORMALISER_VERSION, exact_keys
 from transforms.tokens import Tokenizer
-from transforms.words import UNICODE_VERSION, WORDS_VERSION, Tokens, tokenise
+from transforms.words import UNICODE_VERSION, WORDS_VERSION, Tokens
 
 Ints = npt.NDArray[np.int64]
 
@@ -53,39 +54,35 @@ class Signals:
     answers: Ragged
 
 
-def _open(messages: pa.ListArray) -> tuple[pa.Array, pa.Array, Ints]:
-    """Roles [n], texts [n] of all messages, and bounds [records + 1] of each record's."""
-    bounds, values = np.asarray(messages.offsets).astype(np.int64), messages.flatten()
-    return values.field("role"), message_texts(values), bounds - bounds[0]
-
-
-def compute(corpus: pa.RecordBatch, settings: SignalSettings, tokenizer: Tokenizer | None) -> Signals:
+def compute(records: Records, settings: SignalSettings, tokenizer: Tokenizer | None) -> Signals:
     """Signals of a corpus block."""
-    roles, flat, bounds = _open(corpus["messages"])
-    assistant = np.asarray(pc.equal(roles, "assistant"))
-    watched = assistant | np.asarray(pc.equal(roles, "user"))
+    corpus, flat, bounds, assistant = records.batch, records.texts, records.bounds, records.assistant
+    watched = assistant | (records.roles == USER)
 
     characters = np.asarray(pc.utf8_length(flat), np.int64)
     size = np.asarray(pc.binary_length(flat))
     blank = np.asarray(pc.utf8_length(pc.utf8_trim_whitespace(flat))) == 0
-    words = tokenise(flat)
+    words = records.words
     counts = np.diff(words.offsets)
     token_counts = tokenizer.count(flat) if tokenizer else None
 
-    keys = exact_keys(roles, flat, bounds, corpus["tools"], settings.exact_compare)
+    keys = exact_keys(records.messages.field("role"), flat, bounds, corpus["tools"], settings.exact_compare)
     columns = {
         "id": corpus["id"],
         "index": corpus["index"],
         "part": corpus["part"],
-        "characters": _sum(characters, bounds),
-        "words": _sum(counts, bounds),
-        "turns": _sum(assistant, bounds),
-        "answer_characters": _sum(characters * assistant, bounds),
-        "answer_words": _sum(counts * assistant, bounds),
-        "empty_turns": _sum(blank & watched, bounds),
-        "bytes": _sum(size, bounds),
-        "tokens": None if token_counts is None else _sum(token_counts, bounds),
-        "answer_tokens": None if token_counts is None else _sum(token_counts * assistant, bounds),
+        "characters": records.sums(characters),
+        "words": records.sums(counts),
+        "turns": records.sums(assistant),
+        "answer_characters": records.sums(characters * assistant),
+        "answer_words": records.sums(counts * assistant),
+        "empty_turns": records.sums(blank & watched),
+        "bytes": records.sums(size),
+        "tokens": None if token_counts is None else records.sums(token_counts),
+        "answer_tokens": None if token_counts is None else records.sums(token_counts * assistant),
+        "turn_characters": records.most(characters),
+        "turn_words": records.most(counts),
+        "turn_tokens": None if token_counts is None else records.most(token_counts),
         "label": corpus["label"],
         "origin": pc.index_in(corpus["origin"], pa.array(ORIGINS)).cast(pa.int8()),
         "exact_key": keys,
@@ -99,8 +96,8 @@ def compute(corpus: pa.RecordBatch, settings: SignalSettings, tokenizer: Tokeniz
 
 def sets_of(messages: pa.ListArray, settings: SignalSettings) -> tuple[Ragged, Ragged]:
     """Shingles of the compared side and words of the answers, of conversations [records]."""
-    roles, flat, bounds = _open(messages)
-    return _compared(tokenise(flat), bounds, np.asarray(pc.equal(roles, "assistant")), settings)
+    records = Records(pa.record_batch({"messages": messages}))
+    return _compared(records.words, records.bounds, records.assistant, settings)
 
 
 def _compared(
@@ -129,13 +126,7 @@ def _sets(
     return shingle_sets(hashes[np.repeat(chosen, counts)], kept[bounds], words)
 
 
-def _sum(values: npt.NDArray[Any], bounds: Ints) -> npt.NDArray[np.int32]:
-    """Sums over records of a per-message quantity."""
-    running = np.r_[0, np.cumsum(values, dtype=np.int64)]
-    return np.diff(running[bounds]).astype(np.int32)
-
-
 def _column(values: Any, kind: pa.DataType, rows: int) -> pa.Array:
     if values is None:
         return pa.nulls(rows, kind)
-    return values if isinstance(values, pa.Array) else pa.array(values, kind)
+    return values if isinstance(values, pa.Array) else pa.array(values.astype(np.int32), kind)

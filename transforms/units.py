@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.features import FEATURES
-from transforms.corpus import Block, read_batch, read_sets, read_signatures
+from transforms.corpus import Block, annotation_path, read_batch, read_sets, read_signatures
 from transforms.filters import Chosen
 from transforms.near import take_ragged
 from transforms.shingles import Ragged
@@ -25,6 +25,7 @@ class SourceRules:
 
     origin: str | None
     priority: int
+    license: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Plan:
     sources: tuple[SourceRules, ...]
     filters: Chosen
     filter_rules: tuple[str, ...]
+    annotations: tuple[str, ...]  # folders of the annotations' columns in the corpus
     keep: tuple[str, ...]
     exact: str | None  # what is compared
     near: str | None
@@ -73,6 +75,9 @@ class Plan:
         *_, bases = _units(self.blocks_file)
         return np.searchsorted(bases, addresses, side="right") - 1
 
+    def filtered_path(self, number: int) -> str:
+        return str(Path(self.folder) / "filtered" / f"{number:08d}.arrow")
+
     def verdict_path(self, number: int) -> str:
         return str(Path(self.folder) / "verdicts" / f"{number:08d}.arrow")
 
@@ -99,6 +104,19 @@ class UnitView:
         batches = [read_batch(block.signals).select(FEATURES.names) for block in self.blocks]
         self.features = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
         self.addresses = self.base + np.arange(self.rows)
+
+    @cached_property
+    def annotated(self) -> pa.RecordBatch:
+        """The features and the columns of all annotations; a licence that a row does not state is its source's."""
+        columns = dict(zip(self.features.schema.names, self.features.columns, strict=True))
+        for folder in self.plan.annotations:
+            batches = [read_batch(annotation_path(folder, block.text)) for block in self.blocks]
+            found = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
+            columns |= dict(zip(found.schema.names, found.columns, strict=True))
+        default = self.plan.sources[self.source].license
+        if "licence" in columns and default is not None:
+            columns["licence"] = columns["licence"].fill_null(default)
+        return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
 
     def signatures(self, rows: Ints) -> npt.NDArray[np.uint32]:
         """Signatures of some rows [n, permutations]."""

@@ -8,7 +8,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.errors import GristmillError
+from schemas.features import FEATURES
 from schemas.strict import Strict, validate
+from transforms.annotate.annotation import Annotation, key
 from transforms.filters import empty, length, undesirable
 from transforms.filters.filter import Filter
 
@@ -44,6 +46,19 @@ def choose(settings: dict[str, dict[str, Any]] | None, has_tokenizer: bool) -> C
             )
         chosen.append((name, typed))
     return tuple(chosen)
+
+
+def needed(chosen: Chosen) -> tuple[Annotation, ...]:
+    """The annotations that the chosen filters read, each once, by key."""
+    found = {key(one): one for name, settings in chosen for one in FILTERS[name].needs(settings)}
+    return tuple(found[name] for name in sorted(found))
+
+
+def rule_names(chosen: Chosen) -> tuple[str, ...]:
+    """Names of the chosen filters' rules, by number."""
+    fields = {field.name: field for schema in (FEATURES, *(one.schema for one in needed(chosen))) for field in schema}
+    _, names, _, _ = apply(pa.RecordBatch.from_pylist([], schema=pa.schema(list(fields.values()))), chosen)
+    return tuple(names)
 
 
 def apply(

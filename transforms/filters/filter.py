@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.strict import Strict
+from transforms.annotate.annotation import Annotation
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,16 @@ class Finding:
 
 @dataclass(frozen=True)
 class Filter:
-    """A filter as the registry knows it. ``decide(features, settings)`` sees the FEATURES columns, never text."""
+    """A filter as the registry knows it.
+
+    ``decide(features, settings)`` sees the FEATURES columns and those of the annotations that ``needs(settings)``
+    names, never text. It must work on zero rows: that is how the names of its rules are found.
+    """
 
     name: str
     settings: type[Strict]
     decide: Callable[[pa.RecordBatch, Any], Iterator[Finding]]
+    needs: Callable[[Any], tuple[Annotation, ...]] = lambda settings: ()
 
 
 def outside(name: str, values: npt.NDArray[Any], least: int | None, most: int | None) -> Iterator[Finding]:

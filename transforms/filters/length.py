@@ -36,6 +36,9 @@ class Settings(Strict):
     answer_words: Range = Field(Range(), description="words of the assistant turns")
     answer_tokens: Range = Field(Range(), description="tokens of the assistant turns")
     turns: Range = Field(Range(), description="assistant turns")
+    turn_characters: Range = Field(Range(), description="Unicode code points of the longest message")
+    turn_words: Range = Field(Range(), description="words of the longest message")
+    turn_tokens: Range = Field(Range(), description="tokens of the longest message under the recipe's tokenizer")
 
 
 def decide(features: pa.RecordBatch, settings: Settings) -> Iterator[Finding]:
