@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipelines.report import harmless
 from schemas.manifest import Manifest
-from transforms.release import stage_of
+from transforms.release import STAGES, stage_of
 
 _SIZES = (
     (1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"),
@@ -50,7 +50,7 @@ def write_card(manifest: Manifest, path: Path) -> None:
 
 def _place(rule: str) -> int:
     """Stages in the order in which they decide."""
-    return ("filter", "exact_dedup", "near_dedup", "mix").index(stage_of(rule))
+    return ("filter", *STAGES.values()).index(stage_of(rule))
 
 
 def escape_cell(text: str) -> str:

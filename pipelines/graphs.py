@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from transforms.blocks import MapBlocks, Repartition, Start, number_key
 from transforms.components import ONE_WORKER, ROUNDS
+from transforms.cut import EmitCut, FindCut, Quotas
 from transforms.decide import (
     AddUp,
     Conclude,
@@ -23,7 +24,7 @@ from transforms.decide import (
     Survey,
 )
 from transforms.ingest import IngestSplits
-from transforms.release import EmitCut, FindCut, ReleasePlan, Select, Write
+from transforms.release import ReleasePlan, Select, Write
 from transforms.units import Plan
 
 
@@ -90,15 +91,23 @@ def release(pipeline: Any, plan: ReleasePlan, units: int) -> None:
     start = _start(pipeline, units)
     cuts: tuple[Any, ...] = ()
     if plan.quotas is not None:
-        found = (
-            start | "emit cut" >> map_blocks(EmitCut(plan), "cut") | "find cut" >> repartition(FindCut(plan), "find")
-        )
-        cuts = (beam.pvalue.AsList(found),)
+        cuts = _cuts(start, plan.decide, plan.quotas)
     _ = (
         start
         | "select" >> map_blocks(Select(plan), "select", extra=cuts)
         | "write" >> repartition(Write(plan), "write")
     )
+
+
+def _cuts(start: Any, plan: Plan, quotas: Quotas) -> tuple[Any, ...]:
+    """Units → the cut of every group whose target falls inside a bin, as a side input."""
+    map_blocks, repartition = _moves(plan.spill)
+    found = (
+        start
+        | "emit cut" >> map_blocks(EmitCut(plan, quotas), "cut")
+        | "find cut" >> repartition(FindCut(quotas), "find")
+    )
+    return (beam.pvalue.AsList(found),)
 
 
 def _moves(spill: str | None) -> tuple[Any, Any]:

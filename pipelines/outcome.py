@@ -13,14 +13,17 @@ from pipelines.job import Job
 from schemas.manifest import File, Measures
 from schemas.recipe import Recipe
 from transforms.annotate.annotation import key
+from transforms.census import SOURCES, by_group
 from transforms.collect import collected
 from transforms.corpus import Block, read_batch
+from transforms.cut import Quotas, quota
 from transforms.filters import rule_names
 from transforms.keys import hex_ids
 from transforms.lsh import curve, solve_bands
-from transforms.mix import Target, quota
+from transforms.mix import Target
 from transforms.release import ReleasePlan, SourceFacts, stage_of
 from transforms.signals import SignalSettings
+from transforms.standing import MICRO
 from transforms.units import Plan, SourceRules
 from transforms.words import UNICODE_VERSION, WORDS_VERSION
 
@@ -65,19 +68,30 @@ def decide_plan(job: Job, total: int, corpus: Path, folder: Path, spill: bool) -
 
 @dataclass(frozen=True)
 class Outcome:
-    """Tallies by (source, rule number; -1 is still in) and histograms by source of what is still in."""
+    """How things stand after a stage: tallies by (source, rule number; -1 is still in), and the census of what is still
+    in by the groups of the stage to come."""
 
     plan: Plan
     names: list[str]
     tally: dict[tuple[str, int], Measures]
-    histogram: dict[str, list[dict[str, int]]]
+    census: list[dict[str, int]]
+    quality: dict[tuple[str, int], float]  # sums of the quality score, as the tally
 
     def entered(self, name: str) -> int:
         return sum(one.rows for (owner, _), one in self.tally.items() if owner == name)
 
     def available(self) -> dict[str, int]:
         """What is still in, per source, in the mix's unit."""
-        return {name: sum(one["weight"] for one in self.histogram[name]) for name in self.names}
+        return {name: self.held(number, "weight") for number, name in enumerate(self.names)}
+
+    def held(self, group: int, field: str = "rows") -> int:
+        """What is still in of a group of the census."""
+        return sum(row[field] for row in self.census if row["group"] == group)
+
+    @property
+    def left(self) -> int:
+        """Rows still in."""
+        return sum(one.rows for (_, rule), one in self.tally.items() if rule < 0)
 
     def rows_at(self, name: str, rules: range) -> int:
         return sum(one.rows for (owner, rule), one in self.tally.items() if owner == name and rule in rules)
@@ -95,11 +109,13 @@ class Outcome:
 
     def stages(self, name: str) -> dict[str, Measures]:
         """What was left of a source after each stage."""
-        rules = {"ingest": range(0)}
-        rules["filter"] = range(self.plan.exact_rule)
-        rules["exact_dedup"] = range(self.plan.exact_rule + 1)
-        rules["near_dedup"] = range(self.plan.near_rule + 1)
-        return {stage: self._left(name, dropped) for stage, dropped in rules.items()}
+        stages = {"ingest": range(0), "filter": range(self.plan.exact_rule)}
+        stages |= {
+            stage_of(rule): range(number + 1)
+            for number, rule in enumerate(self.plan.rules)
+            if stage_of(rule) != "filter"
+        }
+        return {stage: self._left(name, dropped) for stage, dropped in stages.items()}
 
     def _left(self, name: str, dropped: range) -> Measures:
         left = [one for (owner, rule), one in self.tally.items() if owner == name and rule not in dropped]
@@ -130,7 +146,8 @@ class Outcome:
         stages: Counter[str] = Counter()
         for (_, rule), one in self.tally.items():
             stages[stage_of(self.plan.rules[rule]) if rule >= 0 else "left"] += one.rows
-        parts = [f"{stages[name]:,} {name}" for name in ("filter", "exact_dedup", "near_dedup")]
+        order = dict.fromkeys(("filter", *(stage_of(rule) for rule in self.plan.rules)))
+        parts = [f"{stages[name]:,} {name}" for name in order]
         return f"dropped {', '.join(parts)}; {stages['left']:,} left"
 
 
@@ -142,14 +159,13 @@ def _total(parts: list[Measures], tokens: bool) -> Measures:
 
 def read_outcome(plan: Plan, names: list[str], folder: Path, tokens: bool) -> Outcome:
     """Summaries that the decision stages left in ``folder``; ``tokens`` says whether they were counted."""
-    tally = {}
-    for row in collected(folder, "tally"):
+    tally, quality = {}, {}
+    for row in collected(folder, f"tally-{plan.stage}"):
+        owner = names[row["source"]], row["rule"]
         counts = {name: row[name] for name in _MEASURES}
-        tally[names[row["source"]], row["rule"]] = Measures(**counts | {"tokens": row["tokens"] if tokens else None})
-    histogram: dict[str, list[dict[str, int]]] = {name: [] for name in names}
-    for row in collected(folder, "histogram"):
-        histogram[names[row["source"]]].append(row)
-    return Outcome(plan, names, tally, histogram)
+        tally[owner] = Measures(**counts | {"tokens": row["tokens"] if tokens else None})
+        quality[owner] = row["quality"] / MICRO
+    return Outcome(plan, names, tally, collected(folder, f"census-{plan.stage}"), quality)
 
 
 def quarantine_reasons(ingested: Ingested) -> dict[str, str]:
@@ -188,13 +204,18 @@ def release_plan(
     """The release stages' shared settings: quotas from targets, shard counts from the bytes that they bring."""
     quotas = None
     if targets is not None:
-        quotas = tuple(
-            quota([one["weight"] for one in outcome.histogram[name]], targets[name].target) for name in names
+        weights = by_group(outcome.census, "weight")
+        quotas = Quotas(
+            SOURCES,
+            {
+                group: quota(weights[group], targets[name].target)
+                for group, name in enumerate(names)
+                if group in weights
+            },
         )
     size = 0.0
-    for name in names:
-        there = sum(one["bytes"] for one in outcome.histogram[name])
-        weight = sum(one["weight"] for one in outcome.histogram[name])
+    for group, name in enumerate(names):
+        there, weight = outcome.held(group, "bytes"), outcome.held(group, "weight")
         part = targets[name].target / weight if targets is not None and weight else 1.0
         size += there * part
     shares = [share.value for share in recipe.release.splits.values()]

@@ -14,7 +14,7 @@ import pytest
 from pipelines import accounts
 from schemas.errors import GristmillError
 from tests.recipes import Published, Row, chat, leftovers, lines, published, run, write_recipe
-from transforms import decide, ingest, release, shards
+from transforms import decide, ingest, release, shards, standing
 
 RANK = {"ingest": 0, "filter": 1, "exact_dedup": 2, "near_dedup": 3, "mix": 4}
 
@@ -117,8 +117,8 @@ def break_ledger(patch: pytest.MonkeyPatch) -> None:
 
 
 def break_tally(patch: pytest.MonkeyPatch) -> None:
-    real = decide._tally
-    patch.setattr(decide, "_tally", lambda view, rule: real(view, rule).slice(1))
+    real = standing.Standing._tally
+    patch.setattr(standing.Standing, "_tally", lambda self: real(self).slice(1))
 
 
 def break_message(patch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,8 @@ from schemas.recipe import Mix
 from schemas.strict import validate
 from tests import oracle
 from tests.recipes import Row, chat, published, run, write_recipe
-from transforms.mix import CUT_ROW, copies, find_cut, quota, settle
+from transforms.cut import CUT_ROW, copies, find_cut, quota
+from transforms.mix import settle
 
 NAMES = ("a", "b", "c", "d")
 

@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from schemas.errors import GristmillError
 from transforms import components
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
@@ -22,27 +20,15 @@ from transforms.collect import add_up, leave
 from transforms.corpus import read_batch, write_batch
 from transforms.exact import CANDIDATE, find_copies
 from transforms.filters import apply
-from transforms.keys import halves, mix, seeded
+from transforms.keys import halves, mix
 from transforms.lsh import band_keys
 from transforms.near import band_rows, find_near, member_rows
+from transforms.standing import CENSUS_ROWS, Standing
 from transforms.units import Ints, Plan, UnitView
-from transforms.verdicts import EXACT, NEAR, NO_DROPS, VERDICT
-
-HISTOGRAM_BINS = 256
-HISTOGRAM_ROWS, TALLY_ROWS = b"histogram", b"tally"  # kinds of keys out of ``Conclude``
+from transforms.verdicts import EXACT, NEAR, NO_DROPS
 
 # What filters say of each row of a unit: they are asked once.
 FILTERED = pa.schema([("rule", pa.int32()), ("value", pa.float64()), ("threshold", pa.float64())])
-
-# Per source: what is still in, by the top byte of the hash that choices use.
-HISTOGRAM = pa.schema(
-    [("source", pa.int32()), ("bin", pa.int32()), ("rows", pa.int64()), ("weight", pa.int64()), ("bytes", pa.int64())]
-)
-# Per source and rule: how many rows it dropped (rule -1: still in), with their sizes.
-TALLY = pa.schema(
-    [("source", pa.int32()), ("rule", pa.int32())]
-    + [(name, pa.int64()) for name in ("rows", "turns", "characters", "words", "tokens")]
-)
 
 
 @dataclass(frozen=True)
@@ -187,68 +173,23 @@ class FindNear(_Stage):
 
 
 class Conclude(_Stage):
-    """Unit and all its drops → its verdicts on disk; histograms and tallies, by source, to be added up."""
+    """Unit and all its drops → its verdicts on disk; census and tally, to be added up."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         plan, view = self.plan, UnitView(self.plan, key_number(key))
-        filtered = read_batch(plan.filtered_path(view.number))
-        rule, value, threshold = (np.array(filtered[name]) for name in FILTERED.names)
-        representative = np.zeros((view.rows, 16), np.uint8)
-        named = np.zeros(view.rows, bool)
+        standing = Standing.first(plan, view, read_batch(plan.filtered_path(view.number)))
         for stage, number, limit in ((EXACT, plan.exact_rule, 1.0), (NEAR, plan.near_rule, plan.similarity)):
-            found = table.filter(pc.equal(table["stage"], stage)).combine_chunks()
+            found = table.filter(pc.equal(table["stage"], stage))
             rows = np.asarray(found["address"]) - view.base
-            if (rule[rows] >= 0).any():
-                raise GristmillError(
-                    f"conservation broken in decide: rule {plan.rules[number]} drops records that are gone already; "
-                    "nothing was published, please report this"
-                )
-            rule[rows], value[rows], threshold[rows], named[rows] = number, np.asarray(found["value"]), limit, True
-            for ids in found["representative"].chunks:
-                flat = np.frombuffer(ids.buffers()[1], np.uint8).reshape(-1, 16)
-                representative[rows] = flat[ids.offset : ids.offset + len(ids)]
-        choose = seeded(halves(view.features["id"]), plan.seed, "choose")
-        columns = [
-            pa.array(rule.astype(np.int16)),
-            pa.array(value, from_pandas=True),
-            pa.array(threshold, from_pandas=True),
-            _masked_ids(representative, named),
-            pa.array(choose),
-        ]
-        write_batch(Path(plan.verdict_path(view.number)), pa.RecordBatch.from_arrays(columns, schema=VERDICT))
-        yield number_key(view.source, HISTOGRAM_ROWS), _histogram(view, rule, choose)
-        yield number_key(view.source, TALLY_ROWS), _tally(view, rule)
+            standing.drop(rows, number, np.asarray(found["value"]), limit, found["representative"])
+        yield from standing.leave()
 
 
 class AddUp(_Stage):
-    """A source's histograms or tallies → their sum, left for the command."""
+    """Censuses or tallies → their sum, left for the command."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        if key_kind(key) == HISTOGRAM_ROWS:
-            leave(self.plan.folder, "histogram", key, add_up(table, ("source", "bin")))
-        else:
-            leave(self.plan.folder, "tally", key, add_up(table, ("source", "rule")))
+        kind = key_kind(key)
+        by = ("group", "bin") if kind == CENSUS_ROWS else ("source", "rule")
+        leave(self.plan.folder, f"{kind.decode()}-{self.plan.stage}", key, add_up(table, by))
         return iter(())
-
-
-def _masked_ids(ids: npt.NDArray[np.uint8], valid: npt.NDArray[np.bool_]) -> pa.Array:
-    mask = pa.py_buffer(np.packbits(valid, bitorder="little"))
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(ids), [mask, pa.py_buffer(ids)])
-
-
-def _histogram(view: UnitView, rule: npt.NDArray[np.int32], choose: npt.NDArray[np.uint64]) -> pa.RecordBatch:
-    bins = (choose[rule < 0] >> np.uint64(56)).astype(np.int64)
-    columns: list[Any] = [np.full(HISTOGRAM_BINS, view.source, np.int32), np.arange(HISTOGRAM_BINS, dtype=np.int32)]
-    for values in (np.ones(view.rows), view.weight(), np.asarray(view.features["bytes"])):
-        # float64 sums of whole numbers are exact below 2^53
-        columns.append(np.bincount(bins, values[rule < 0], HISTOGRAM_BINS).astype(np.int64))
-    return pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=HISTOGRAM)
-
-
-def _tally(view: UnitView, rule: npt.NDArray[np.int32]) -> pa.RecordBatch:
-    numbers, of = np.unique(rule, return_inverse=True)
-    columns: list[Any] = [np.full(len(numbers), view.source, np.int32), numbers]
-    for name in TALLY.names[2:]:
-        values = np.ones(len(rule)) if name == "rows" else np.asarray(view.features[name].fill_null(0))
-        columns.append(np.bincount(of, values, len(numbers)).astype(np.int64))
-    return pa.RecordBatch.from_arrays([pa.array(c, t) for c, t in zip(columns, TALLY.types, strict=True)], schema=TALLY)

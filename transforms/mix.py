@@ -1,26 +1,15 @@
 """Mix by ratio: what each source is asked for, what it can give, and which of its records are taken.
 
-Targets are settled from totals alone (``settle``). Which records fill them is decided by a seeded hash of the id:
-whole histogram bins first, and one exact pass over the bin in which the target falls (``quota``, ``find_cut``), so
-that no step needs all records of a source in one place.
+Targets are settled from totals alone. Which records fill them is decided by a seeded hash of the id (``cut``).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-
 from schemas.errors import GristmillError
 from schemas.recipe import Mix
-
-Ints = npt.NDArray[np.int64]
-
-CUT_ROW = pa.schema([("choose", pa.uint64()), ("address", pa.int64()), ("weight", pa.int64())])
-CUT = pa.schema([("source", pa.int32()), ("choose", pa.uint64()), ("address", pa.int64())])
 
 
 @dataclass(frozen=True)
@@ -55,7 +44,7 @@ def settle(available: Mapping[str, int], mix: Mix) -> dict[str, Target]:
             )
     fitting = min(int(capacity[name] / shares[name]) for name in wanted)
     total = fitting if mix.size is None else mix.size.number
-    asked = _whole({name: shares[name] * total for name in available}, total)
+    asked = whole_numbers({name: shares[name] * total for name in available}, total)
     short = [name for name in wanted if asked[name] > capacity[name]]
     if short and mix.shortfall == "stop":
         name = short[0]
@@ -64,9 +53,9 @@ def settle(available: Mapping[str, int], mix: Mix) -> dict[str, Target]:
             f"({available[name]:,} × max_epochs {mix.max_epochs}); lower size, raise max_epochs or set shortfall"
         )
     if short and mix.shortfall == "shrink":
-        target = _whole({name: shares[name] * fitting for name in available}, fitting)
+        target = whole_numbers({name: shares[name] * fitting for name in available}, fitting)
     else:
-        target = _fill(shares, capacity, total)
+        target = fill(shares, capacity, total)
     return {
         name: Target(float(shares[name]), asked[name], available[name], min(target[name], capacity[name]))
         for name in available
@@ -85,7 +74,7 @@ def _shares(available: Mapping[str, int], mix: Mix) -> dict[str, Fraction]:
     return {name: one / total for name, one in weight.items()}
 
 
-def _fill(shares: Mapping[str, Fraction], capacity: Mapping[str, int], total: int) -> dict[str, int]:
+def fill(shares: Mapping[str, Fraction], capacity: Mapping[str, int], total: int) -> dict[str, int]:
     """Water-filling: sources that cannot fill their share give all they have, the others share the rest."""
     filled: dict[str, Fraction] = {name: Fraction(0) for name in shares}
     open_names = [name for name in shares if shares[name] > 0]
@@ -99,65 +88,13 @@ def _fill(shares: Mapping[str, Fraction], capacity: Mapping[str, int], total: in
             break
         rest -= sum(capacity[name] for name in full)
         open_names = [name for name in open_names if name not in full]
-    return _whole(filled, min(total, sum(capacity[name] for name in shares if shares[name] > 0)))
+    return whole_numbers(filled, min(total, sum(capacity[name] for name in shares if shares[name] > 0)))
 
 
-def _whole(parts: Mapping[str, Fraction], total: int) -> dict[str, int]:
+def whole_numbers(parts: Mapping[str, Fraction], total: int) -> dict[str, int]:
     """Whole numbers that add up to ``total``, by largest remainder; ties by name."""
     whole = {name: int(part) for name, part in parts.items()}
     by_remainder = sorted(parts, key=lambda name: (whole[name] - parts[name], name))
     for name in by_remainder[: max(0, total - sum(whole.values()))]:
         whole[name] += 1
     return whole
-
-
-@dataclass(frozen=True)
-class Quota:
-    """Which records of a source are taken: every one ``repeats`` times, and once more the first ones in hash order:
-    all bins below ``bin``, and records of weight ``rest`` inside it (bin -1: none)."""
-
-    repeats: int
-    bin: int
-    rest: int
-
-
-def quota(weights: Sequence[int], target: int) -> Quota:
-    """Quota that gives ``target`` from a source whose histogram bins weigh ``weights``."""
-    total = sum(weights)
-    if total == 0 or target == 0:
-        return Quota(0, -1, 0)
-    repeats, rest = divmod(target, total)
-    if rest == 0:  # not bin 0 and up: bins of records that weigh nothing would give one copy more
-        return Quota(repeats, -1, 0)
-    running = 0
-    for number, weight in enumerate(weights):
-        if running + weight > rest:
-            return Quota(repeats, number, rest - running)
-        running += weight
-    raise AssertionError("rest is below total")
-
-
-def find_cut(table: pa.Table, rest: int) -> tuple[int, int]:
-    """First (hash, address) of the bin's rows [CUT_ROW] not taken: what comes before weighs nearest to ``rest``."""
-    choose, address = np.asarray(table["choose"]), np.asarray(table["address"])
-    order = np.lexsort((address, choose))
-    before = np.r_[0, np.cumsum(np.asarray(table["weight"])[order])]
-    taken = int(np.argmin(np.abs(before - rest)))
-    if taken == len(order):
-        return 2**64 - 1, 2**63 - 1
-    return int(choose[order[taken]]), int(address[order[taken]])
-
-
-def copies(
-    quota: Quota, cut: tuple[int, int] | None, choose: npt.NDArray[np.uint64], addresses: Ints
-) -> npt.NDArray[np.int32]:
-    """How often each of a source's records [n] stands in the release."""
-    taken = np.full(len(choose), quota.repeats, np.int32)
-    if quota.bin < 0:
-        return taken
-    bins = choose >> np.uint64(56)
-    extra = bins < quota.bin
-    if cut is not None:
-        hash_, address = np.uint64(cut[0]), cut[1]
-        extra |= (bins == quota.bin) & ((choose < hash_) | ((choose == hash_) & (addresses < address)))
-    return taken + extra

@@ -15,13 +15,15 @@ import pyarrow.compute as pc
 
 from schemas.ledger import DROPPED, KEPT, LEDGER
 from schemas.record import CORPUS, MEASURED, RECORD
-from transforms import mix, shards
+from transforms import shards
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
 from transforms.collect import add_up, leave
 from transforms.corpus import Block, read_batch
+from transforms.cut import Quotas
 from transforms.keys import U64, halves, hex_ids, seeded
 from transforms.keys import mix as mix64
+from transforms.standing import Standing
 from transforms.units import Plan, UnitView
 
 Ints = npt.NDArray[np.int64]
@@ -59,7 +61,7 @@ class ReleasePlan:
 
     decide: Plan
     sources: tuple[SourceFacts, ...]
-    quotas: tuple[mix.Quota, ...] | None  # None: no mix, everything that is left
+    quotas: Quotas | None  # None: no mix, everything that is left
     splits: tuple[str, ...]  # train first
     split_bounds: tuple[int, ...]  # upper bound of each split but train in the 64-bit hash space, ascending
     partitions: tuple[int, ...]  # per split
@@ -88,39 +90,6 @@ class ReleasePlan:
 
 
 @dataclass(frozen=True)
-class EmitCut:
-    """Unit → its rows in the bin where its source's target falls, to that source."""
-
-    plan: ReleasePlan
-
-    def __call__(self, key: bytes, rows: pa.RecordBatch) -> Iterator[Keyed]:
-        assert self.plan.quotas is not None
-        view = UnitView(self.plan.decide, key_number(key))
-        quota = self.plan.quotas[view.source]
-        if quota.rest <= 0:
-            return
-        verdicts = read_batch(self.plan.decide.verdict_path(view.number))
-        choose = np.asarray(verdicts["choose"])
-        hit = np.flatnonzero((np.asarray(verdicts["rule"]) < 0) & ((choose >> np.uint64(56)) == quota.bin))
-        columns = [pa.array(choose[hit]), pa.array(view.addresses[hit]), pa.array(view.weight()[hit])]
-        yield number_key(view.source), pa.RecordBatch.from_arrays(columns, schema=mix.CUT_ROW)
-
-
-@dataclass(frozen=True)
-class FindCut:
-    """A source's rows of that bin → its cut, as one row."""
-
-    plan: ReleasePlan
-
-    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        assert self.plan.quotas is not None
-        source = key_number(key)
-        choose, address = mix.find_cut(table, self.plan.quotas[source].rest)
-        columns = [pa.array([source], pa.int32()), pa.array([choose], pa.uint64()), pa.array([address], pa.int64())]
-        yield key, pa.RecordBatch.from_arrays(columns, schema=mix.CUT)
-
-
-@dataclass(frozen=True)
 class Select:
     """Unit → its kept rows with their text to shards, its ledger rows, and its share of the statistics."""
 
@@ -130,11 +99,10 @@ class Select:
         plan = self.plan
         view = UnitView(plan.decide, key_number(key))
         verdicts = read_batch(plan.decide.verdict_path(view.number))
-        taken = (np.asarray(verdicts["rule"]) < 0).astype(np.int32)
+        standing = Standing(plan.decide, view, verdicts)
+        taken = np.where(standing.alive, standing.times, 0)
         if plan.quotas is not None:
-            found = {row["source"]: (row["choose"], row["address"]) for _, cut in cuts for row in cut.to_pylist()}
-            choose = np.asarray(verdicts["choose"])
-            taken *= mix.copies(plan.quotas[view.source], found.get(view.source), choose, view.addresses)
+            taken *= plan.quotas.copies(standing, cuts)
         ids = halves(view.features["id"])
         split = plan.split_of(ids)
         if taken.any():
@@ -215,10 +183,16 @@ class Select:
         yield from split_by(ledger, view.addresses // LEDGER_ROWS, kind=LEDGER_PART)
 
 
+# Stages by the head of their rules, in the order in which they decide; every other rule is a filter's.
+STAGES = {"exact": "exact_dedup", "near": "near_dedup"} | {
+    name: name for name in ("decontaminate", "balance", "diversity", "best", "mix")
+}
+
+
 def stage_of(rule: str) -> str:
     """The stage that a rule belongs to: ``empty.blank_turns`` is a filter, ``near.whole`` is near_dedup."""
     head = rule.partition(".")[0]
-    return {"exact": "exact_dedup", "near": "near_dedup", "mix": "mix"}.get(head, "filter")
+    return STAGES.get(head, "filter")
 
 
 def released(block: Block, facts: SourceFacts, text: pa.RecordBatch) -> pa.RecordBatch:

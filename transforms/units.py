@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from schemas.features import FEATURES
+from transforms.census import SOURCES, Grouping
 from transforms.corpus import Block, annotation_path, read_batch, read_sets, read_signatures
 from transforms.filters import Chosen
 from transforms.near import take_ragged
@@ -48,13 +49,17 @@ class Plan:
     rows: int
     parts: int
     seed: int
-    mix_unit: str  # of the mix: rows, characters, tokens
+    mix_unit: str  # of the mix: rows, characters, tokens, supervised_tokens
     spill: str | None  # folder for large batches of a local run
+    later_rules: tuple[str, ...] = ()  # of the stages after deduplication, in their order
+    weights: tuple[tuple[str, float], ...] = ()  # of the quality score, empty when nothing asks for it
+    stage: int = 0  # which stage's verdicts these are: 0 after deduplication
+    grouping: Grouping = SOURCES  # what the stage to come settles its quotas by
 
     @property
     def rules(self) -> tuple[str, ...]:
         """Names of rules by number, as VERDICT and TALLY hold them."""
-        return (*self.filter_rules, f"exact.{self.exact}", f"near.{self.near}")
+        return (*self.filter_rules, f"exact.{self.exact}", f"near.{self.near}", *self.later_rules)
 
     @property
     def exact_rule(self) -> int:
@@ -79,7 +84,11 @@ class Plan:
         return str(Path(self.folder) / "filtered" / f"{number:08d}.arrow")
 
     def verdict_path(self, number: int) -> str:
-        return str(Path(self.folder) / "verdicts" / f"{number:08d}.arrow")
+        return str(Path(self.folder) / "verdicts" / f"{self.stage}-{number:08d}.arrow")
+
+    def number_of(self, rule: str) -> int:
+        """Number of a rule of a later stage."""
+        return self.near_rule + 1 + self.later_rules.index(rule)
 
 
 @lru_cache(maxsize=4)
@@ -150,4 +159,13 @@ class UnitView:
         """What each row weighs in the mix's unit."""
         if self.plan.mix_unit == "rows":
             return np.ones(self.rows, np.int64)
-        return np.asarray(self.features[self.plan.mix_unit].fill_null(0)).astype(np.int64)
+        columns = self.features if self.plan.mix_unit in FEATURES.names else self.annotated
+        return np.asarray(columns[self.plan.mix_unit].fill_null(0)).astype(np.int64)
+
+    def score(self, name: str) -> npt.NDArray[np.float64]:
+        """A score [rows], NaN where it is missing."""
+        if name == "quality":
+            from transforms.annotate.quality import quality
+
+            return quality(self.annotated, dict(self.plan.weights))
+        return np.asarray(self.annotated[name].cast(pa.float64()).fill_null(np.nan))

@@ -33,13 +33,15 @@ def drops(
 
 NO_DROPS = pa.RecordBatch.from_pylist([], schema=DROP)
 
-# One row per record of a block, in its order: what deduplication and filters concluded, and the hash that choices use.
+# One row per record of a unit, in its order: what all stages so far concluded.
 VERDICT = pa.schema(
     [
         ("rule", pa.int16()),  # position in the plan's rules, -1 when the record is still in
         ("value", pa.float64()),
         ("threshold", pa.float64()),
         ("representative", pa.binary(16)),
-        ("choose", pa.uint64()),  # seeded hash of the id: the order in which a source's records are chosen
+        ("choose", pa.uint64()),  # seeded hash of the id: the order of chance
+        ("times", pa.int32()),  # how often balancing repeats the record; the mix multiplies it
+        ("cluster", pa.int32()),  # null before clusters are assigned
     ]
 )
