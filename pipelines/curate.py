@@ -27,7 +27,11 @@ from pipelines.outcome import (
     release_plan,
 )
 from pipelines.report import Report
+from pipelines.selecting import Run, select
+from pipelines.steps import steps_of
 from schemas.errors import GristmillError
+from schemas.manifest import SelectionReport
+from transforms.census import SOURCES
 from transforms.corpus import write_batch
 from transforms.ingest import IngestSplits
 from transforms.mix import Target, settle
@@ -58,12 +62,12 @@ def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report:
         say(f"{len(inputs):,} files, {sum(one.file.size for one in inputs) / 1e6:,.1f} MB")
     with run_folder(work_dir) as folder:
         ingested = ingest(job, inputs, engine, report)
-        outcome = decide(job, ingested, work_dir / "corpus", folder, engine, report)
+        outcome, found = decide(job, ingested, work_dir / "corpus", folder, engine, report)
         targets = mix(job, outcome, report)
         with publish.staging(target) as staging:
             selection = release(job, ingested, outcome, targets, folder, staging, engine, report)
             with report.stage("publish") as say:
-                publish.finish(job, inputs, ingested, outcome, targets, selection, staging)
+                publish.finish(job, inputs, ingested, outcome, found, targets, selection, staging)
                 publish.publish(staging, target, report, engine)
                 say(str(target))
     return target
@@ -98,15 +102,25 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
     return ingested
 
 
-def decide(job: Job, ingested: Ingested, corpus: Path, folder: Path, engine: Engine, report: Report) -> Outcome:
-    """Filters, exact and near deduplication; stops when a source would be wiped out."""
+def decide(
+    job: Job, ingested: Ingested, corpus: Path, folder: Path, engine: Engine, report: Report
+) -> tuple[Outcome, SelectionReport]:
+    """Filters, exact and near deduplication, and what the recipe selects of the rest.
+
+    Raises:
+        GristmillError: deduplication would wipe out a source, or a step cannot do what the recipe asks.
+    """
     blocks, units = ingested.blocks, ingested.units
     write_batch(
         folder / "blocks.arrow", pa.RecordBatch.from_pylist([block.__dict__ for block in blocks]), compress=False
     )
-    plan = decide_plan(job, ingested.records, corpus, folder, spill=engine.local)
-    steps = {"survey": units, "conclude": units} | ({"bands": units} if plan.near else {})
-    with report.stage("decide", steps, engine.progress) as say:
+    steps = steps_of(job.recipe, job.names)
+    rules = tuple(rule for step in steps for rule in step.rules)
+    plan = decide_plan(
+        job, ingested.records, corpus, folder, engine.local, rules, steps[0].grouping if steps else SOURCES
+    )
+    progress = {"survey": units, "conclude": units} | ({"bands": units} if plan.near else {})
+    with report.stage("decide", progress, engine.progress) as say:
         from pipelines import graphs
 
         engine.run(partial(graphs.decide, plan=plan, units=units), alone=ingested.records <= ALONE_RECORDS)
@@ -121,7 +135,8 @@ def decide(job: Job, ingested: Ingested, corpus: Path, folder: Path, engine: Eng
         outcome.left_by_filters(),
         loss_examples(job.recipe, outcome, blocks, job.names),
     )
-    return outcome
+    run = Run(job, folder, engine, report, units, alone=ingested.records <= ALONE_RECORDS)
+    return select(run, steps, outcome), run.found
 
 
 def mix(job: Job, outcome: Outcome, report: Report) -> dict[str, Target] | None:

@@ -6,9 +6,12 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
+from transforms.best import Best, EmitCandidates, WalkBest
 from transforms.blocks import MapBlocks, Repartition, Start, number_key
+from transforms.cap import Cap, Claim, Enforce, Settle
+from transforms.collect import Keep
 from transforms.components import ONE_WORKER, ROUNDS
-from transforms.cut import EmitCut, FindCut, Quotas
+from transforms.cut import EmitCut, FindCut, Quotas, Take
 from transforms.decide import (
     AddUp,
     Conclude,
@@ -23,6 +26,7 @@ from transforms.decide import (
     Star,
     Survey,
 )
+from transforms.distance import Distance, EmitSample, EmitVectors, KeepApart, WalkClusters
 from transforms.ingest import IngestSplits
 from transforms.release import ReleasePlan, Select, Write
 from transforms.units import Plan
@@ -83,6 +87,63 @@ def _grouped(links: Any, plan: Plan) -> Any:
         | "finish spread" >> map_blocks(SpreadEdges(plan, both=True), "star")
         | "finish" >> repartition(FinishStars(plan), "star")
     )
+
+
+def take(pipeline: Any, step: Take, units: int) -> None:
+    """Verdicts → verdicts with exact quotas by group."""
+    map_blocks, repartition = _moves(step.before.spill)
+    start = _start(pipeline, units)
+    cuts = _cuts(start, step.before, step.quotas)
+    _ = start | "take" >> map_blocks(step, "take", extra=cuts) | "add up" >> repartition(AddUp(step.after), "add")
+
+
+def enforce(pipeline: Any, cap: Cap, units: int) -> None:
+    """Verdicts → verdicts with at most so many records of one key."""
+    map_blocks, repartition = _moves(cap.before.spill)
+    claims = _start(pipeline, units) | "claim" >> map_blocks(Claim(cap), "claim", ("claims", "present"))
+    limits = claims["claims"] | "settle" >> repartition(Settle(cap), "settle")
+    _ = (
+        [claims["present"], limits]
+        | "limits" >> beam.Flatten()
+        | "enforce" >> repartition(Enforce(cap), "enforce")
+        | "add up" >> repartition(AddUp(cap.after), "add")
+    )
+
+
+def keep_apart(pipeline: Any, distance: Distance, units: int) -> None:
+    """Verdicts → verdicts without records that are too near to one of their cluster that stays."""
+    map_blocks, repartition = _moves(distance.before.spill)
+    rows = _start(pipeline, units) | "vectors" >> map_blocks(EmitVectors(distance), "vectors", ("vectors", "present"))
+    near = rows["vectors"] | "walk" >> repartition(WalkClusters(distance), "walk")
+    _ = (
+        [rows["present"], near]
+        | "drops" >> beam.Flatten()
+        | "keep apart" >> repartition(KeepApart(distance), "apart")
+        | "add up" >> repartition(AddUp(distance.after), "add")
+    )
+
+
+def walk_best(pipeline: Any, best: Best, units: int) -> None:
+    """Verdicts → what became of the candidates, left for the command."""
+    map_blocks, repartition = _moves(best.before.spill)
+    _ = (
+        _start(pipeline, units)
+        | "candidates" >> map_blocks(EmitCandidates(best), "candidates")
+        | "walk best" >> repartition(WalkBest(best), "walk")
+    )
+
+
+def sample(pipeline: Any, step: EmitSample, folder: str, units: int) -> None:
+    """A seeded sample of rows with their vectors, left for the command."""
+    map_blocks, repartition = _moves(step.plan.spill)
+    rows = _start(pipeline, units) | "sample" >> map_blocks(step, "sample")
+    _ = rows | "gather sample" >> repartition(Keep("sample", folder), "gather")
+
+
+def every_unit(pipeline: Any, step: Any, units: int) -> None:
+    """Verdicts → verdicts, unit by unit: ``step`` needs to know nothing of the others."""
+    map_blocks, repartition = _moves(step.before.spill)
+    _ = _start(pipeline, units) | "each" >> map_blocks(step, "each") | "add up" >> repartition(AddUp(step.after), "add")
 
 
 def release(pipeline: Any, plan: ReleasePlan, units: int) -> None:

@@ -50,6 +50,7 @@ def reading(source: Source) -> SourceOptions:
         ftfy=source.ftfy,
         placeholders=tuple(sorted(source.placeholders.items())),
         encoding=source.encoding,
+        redact=tuple(sorted(set(source.redact))),
     )
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pipelines.wanted import quality_weights, wanted
 from schemas.recipe import Recipe, load_recipe
 from transforms.annotate.annotation import Annotation
-from transforms.filters import Chosen, choose, needed
+from transforms.filters import Chosen, choose
 from transforms.ingest import Measuring
 from transforms.signals import SignalSettings
 from transforms.tokens import digest, load_definition
@@ -21,6 +22,7 @@ class Job:
     settings: SignalSettings
     filters: Chosen
     annotations: tuple[Annotation, ...]  # what the recipe's decisions need besides the signals
+    weights: tuple[tuple[str, float], ...]  # of the quality score, empty when nothing asks for it
 
     @property
     def measuring(self) -> Measuring:
@@ -51,4 +53,6 @@ def prepare(recipe_path: Path) -> Job:
         hash_seed=near.hash_seed if near else 1,
         tokenizer=digest(tokenizer) if tokenizer else None,
     )
-    return Job(recipe, base, tokenizer, settings, filters, needed(filters))
+    weights = quality_weights(recipe)
+    annotations = wanted(recipe, base, filters, bool(weights))
+    return Job(recipe, base, tokenizer, settings, filters, annotations, weights)

@@ -13,7 +13,7 @@ from pipelines.job import Job
 from schemas.manifest import File, Measures
 from schemas.recipe import Recipe
 from transforms.annotate.annotation import key
-from transforms.census import SOURCES, by_group
+from transforms.census import SOURCES, Grouping, by_group
 from transforms.collect import collected
 from transforms.corpus import Block, read_batch
 from transforms.cut import Quotas, quota
@@ -37,7 +37,9 @@ fewer, of about 8 MiB."""
 _MEASURES = ("rows", "turns", "words", "characters", "tokens")
 
 
-def decide_plan(job: Job, total: int, corpus: Path, folder: Path, spill: bool) -> Plan:
+def decide_plan(
+    job: Job, total: int, corpus: Path, folder: Path, spill: bool, later_rules: tuple[str, ...], grouping: Grouping
+) -> Plan:
     """The decision stages' shared settings; a local run spills large batches to ``folder``."""
     recipe, names = job.recipe, job.names
     exact, near = recipe.dedup.exact, recipe.dedup.near
@@ -63,6 +65,9 @@ def decide_plan(job: Job, total: int, corpus: Path, folder: Path, spill: bool) -
         seed=recipe.seed,
         mix_unit=recipe.mix.unit if recipe.mix else "rows",
         spill=str(folder / "spill") if spill else None,
+        later_rules=later_rules,
+        weights=job.weights,
+        grouping=grouping,
     )
 
 
@@ -92,6 +97,16 @@ class Outcome:
     def left(self) -> int:
         """Rows still in."""
         return sum(one.rows for (_, rule), one in self.tally.items() if rule < 0)
+
+    def total(self) -> Measures:
+        """What is still in, of all sources."""
+        return _total([one for (_, rule), one in self.tally.items() if rule < 0], self.counts_tokens)
+
+    def mean_quality(self) -> float | None:
+        """Mean quality score of what is still in, to four decimals; None where it was not asked for."""
+        if not self.plan.weights or not self.left:
+            return None
+        return round(sum(one for (_, rule), one in self.quality.items() if rule < 0) / self.left, 4)
 
     def rows_at(self, name: str, rules: range) -> int:
         return sum(one.rows for (owner, rule), one in self.tally.items() if owner == name and rule in rules)

@@ -113,6 +113,7 @@ def finish(
     inputs: list[Input],
     ingested: Ingested,
     outcome: Outcome,
+    found: manifest.SelectionReport,
     targets: dict[str, Target] | None,
     selection: Selection,
     folder: Path,
@@ -120,7 +121,7 @@ def finish(
     """Give shards their final names, add quarantine, card and manifest."""
     files = _name_shards(selection, outcome, folder) + selection.ledger
     files += _write_quarantine(ingested, folder)
-    made = _manifest(job, inputs, ingested, outcome, targets, selection, files)
+    made = _manifest(job, inputs, ingested, outcome, found, targets, selection, files)
     write_card(made, folder / "README.md")
     size, digest = file_digest(folder / "README.md")
     files = sorted([*files, manifest.File(path="README.md", bytes=size, sha256=digest)], key=lambda file: file.path)
@@ -206,6 +207,7 @@ def _manifest(
     inputs: list[Input],
     ingested: Ingested,
     outcome: Outcome,
+    found: manifest.SelectionReport,
     targets: dict[str, Target] | None,
     selection: Selection,
     files: list[manifest.File],
@@ -232,6 +234,7 @@ def _manifest(
             for name, one in (targets or {}).items()
         ],
         splits={split: selection.measures(split=split, tokens=tokens) for split in ("train", *recipe.release.splits)},
+        selection=found,
         near_dedup=outcome.scheme(job.settings),
         tokenizer_digest=job.settings.tokenizer,
         dependencies={name: version(name) for name in sorted(DEPENDENCIES)},

@@ -76,6 +76,49 @@ class MixRow(Strict):
     got: int
 
 
+class LengthRow(Strict):
+    """One bin of lengths of one owner (a source, a task, or all) in balancing, in rows."""
+
+    owner: str
+    least: int = Field(description="the bin's lower bound, in the unit that balance.by names")
+    held: int
+    target: int
+
+
+class ClusterRow(Strict):
+    """One cluster: what it is about, and how many rows it had and gave."""
+
+    cluster: int
+    words: list[str] = Field(description="its most telling words in the sample")
+    held: int
+    kept: int
+
+
+class StepCost(Strict):
+    """What a stage of selection cost, in what was left before and after it."""
+
+    stage: str
+    rows_before: int
+    rows_after: int
+    words_before: int
+    words_after: int
+    tokens_before: int | None
+    tokens_after: int | None
+    quality_before: float | None = Field(description="mean quality score")
+    quality_after: float | None
+
+
+class SelectionReport(Strict):
+    """What selection did: one entry a stage that the recipe asks for."""
+
+    steps: list[StepCost] = Field(default_factory=list)
+    lengths: list[LengthRow] = Field(default_factory=list)
+    clusters: list[ClusterRow] = Field(default_factory=list)
+    benchmarks: list[dict[str, Any]] = Field(default_factory=list)
+    portrait: list[dict[str, Any]] = Field(default_factory=list, description="measures of diversity: before, after")
+    missing: dict[str, int] = Field(default_factory=dict, description="rows without a score, by score")
+
+
 class Manifest(Strict):
     """``manifest.json``; its presence is the release."""
 
@@ -90,6 +133,7 @@ class Manifest(Strict):
     mix_unit: str | None
     mix: list[MixRow]
     splits: dict[str, Measures]
+    selection: SelectionReport = Field(default_factory=SelectionReport)
     near_dedup: dict[str, Any] | None = Field(description="signature scheme and bands, so that they can be compared")
     tokenizer_digest: str | None
     dependencies: dict[str, str] = Field(description="versions that the bytes depend on")

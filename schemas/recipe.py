@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, field_validator, model_validator
 
+from schemas.decontaminate import Decontaminate
 from schemas.errors import GristmillError
+from schemas.selection import Balance, Best, Diversity, Like, Quality
 from schemas.strict import Strict, read_yaml, validate
 from schemas.units import Amount, Share, Size
 
@@ -44,6 +46,11 @@ class Source(Strict):
     placeholders: dict[str, str] = Field(default_factory=dict, description="values for {{name}} placeholders")
     ftfy: bool = Field(False, description="repair mojibake with ftfy")
     encoding: str | None = Field(None, description="text encoding, when it is not UTF-8 or UTF-16 with a BOM")
+    redact: list[Literal["email", "phone", "ip", "card", "iban", "key"]] = Field(
+        default_factory=list,
+        description="personal data that is replaced in all texts by its kind, for example [EMAIL]; counts per kind go "
+        "to the record's extra",
+    )
     max_bad: Share | None = Field(None, description="share of rows that may be quarantined; overrides ingest.max_bad")
     max_loss: Share | None = Field(
         None, description="share of rows that deduplication may drop; overrides dedup.max_source_loss"
@@ -203,6 +210,12 @@ class Recipe(Strict):
         None, description="filters by name with their settings; default: empty and undesirable"
     )
     dedup: Dedup = Field(default_factory=Dedup)
+    tags: bool = Field(False, description="measure task, format, tone and difficulty, and release task and difficulty")
+    quality: Quality | None = Field(None, description="measure the quality score and release it")
+    decontaminate: Decontaminate | None = Field(None, description="benchmarks that the release must not hold")
+    balance: Balance | None = Field(None, description="a target for the lengths of answers")
+    diversity: Diversity | None = Field(None, description="clusters, caps on phrasings, a distance")
+    best: Best | None = Field(None, description="down to a budget, the best first")
     mix: Mix | None = Field(None, description="null or absent: everything that is left")
     release: Release = Field(default_factory=Release)
 
@@ -224,7 +237,46 @@ class Recipe(Strict):
                     )
             if self.mix.unit == "tokens" and self.tokenizer is None:
                 raise ValueError("mix.unit is tokens but the recipe names no tokenizer; set tokenizer")
+        if self.balance is not None:
+            if self.balance.by == "answer_tokens" and self.tokenizer is None:
+                raise ValueError("balance.by is answer_tokens but the recipe names no tokenizer; set tokenizer")
+            if isinstance(self.balance.target, Like):
+                if self.balance.per != "source":
+                    raise ValueError(f"balance.target is like a source, but per is {self.balance.per}; set per: source")
+                if self.balance.target.like not in self.sources:
+                    raise ValueError(
+                        f"balance.target.like names {self.balance.target.like!r}, which is no source; "
+                        f"sources: {', '.join(self.sources)}"
+                    )
         return self
+
+    @property
+    def clustered(self) -> bool:
+        """Whether anything asks for clusters."""
+        wanted = self.diversity is not None and (
+            self.diversity.quota is not None or self.diversity.similarity is not None
+        )
+        return wanted or (self.best is not None and self.best.per == "cluster")
+
+    @property
+    def embedded(self) -> bool:
+        """Whether anything asks for embeddings."""
+        return self.clustered or (self.best is not None and self.best.similarity is not None)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether anything asks for task tags."""
+        return (
+            self.tags
+            or (self.balance is not None and self.balance.per == "task")
+            or (self.best is not None and self.best.per == "task")
+        )
+
+    @property
+    def orders(self) -> set[str]:
+        """Names of the scores that decide who comes first."""
+        named = {self.diversity.order} if self.diversity else set()
+        return (named | ({self.best.by} if self.best else set())) - {"hash"}
 
     def canonical(self) -> bytes:
         """The recipe as JSON with every default filled in and keys sorted: what the digest is taken of.

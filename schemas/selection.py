@@ -143,6 +143,14 @@ class Best(Strict):
         return self
 
 
+class Quality(Strict):
+    """The heuristic quality score: a weighted harmonic mean of components in [0, 1]."""
+
+    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=dict, description="weights that differ from the defaults, by component (docs/quality.md)"
+    )
+
+
 class Stage(Strict):
     """One stage of a curriculum: what stands in it. What is not asked holds for every record."""
 

@@ -1,6 +1,7 @@
 """Strict reading of typed settings: an unknown key is an error that names the nearest known one."""
 
 import difflib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -84,15 +85,20 @@ def validate(model: type[Model], data: object, where: str) -> Model:
         raise GristmillError(f"{where}: {first}{more}") from None
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The hint after an unknown name: the nearest known one, or all of them."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(names)}"
+
+
 def _sentence(model: type[BaseModel], problem: Any) -> str:
     # pydantic names the branch of a union that it tried; that is no place in the file
     place = ".".join(str(part) for part in problem["loc"] if part not in ("str", "list[str]")) or "top level"
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         known = _known_keys(model, problem["loc"][:-1])
-        near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"{place}: unknown key; {hint}"
+        return f"{place}: unknown key; {nearest(key, known)}"
     if problem["type"] == "missing":
         return f"{place}: this setting is required"
     value = problem.get("input")

@@ -52,6 +52,13 @@ def score_order(scores: npt.NDArray[np.float64], choose: U64) -> U64:
     return ((np.uint64(2**32 - 1) - rank.astype(np.uint64)) << np.uint64(32)) | (choose >> np.uint64(32))
 
 
+def order_score(order: int) -> float:
+    """The score that ``score_order`` put into an order, to about nine digits; NaN for a missing one."""
+    rank = 2**32 - 1 - (order >> 32)
+    squashed = 2 * (rank - 1) / (2**32 - 2) - 1
+    return squashed / (1 - abs(squashed)) if rank > 0 and abs(squashed) < 1 else float("nan")
+
+
 def take_census(groups: Ints, order: U64, alive: npt.NDArray[np.bool_], weight: Ints, size: Ints) -> pa.RecordBatch:
     """CENSUS of the rows [n] still in; groups and bins without any are left out."""
     bins = (order[alive] >> BIN_SHIFT).astype(np.int64)

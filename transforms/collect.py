@@ -1,5 +1,7 @@
 """Small results back to the command: summary rows in files of the run's own folder."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,18 @@ from transforms.corpus import read_batch, write_batch
 def leave(folder: str, name: str, key: bytes, batch: pa.RecordBatch) -> None:
     """Leave rows for the command under ``name``; one file a key, so a retried bundle replaces its own."""
     write_batch(Path(folder) / f"{name}-{key.hex()}.arrow", batch)
+
+
+@dataclass(frozen=True)
+class Keep:
+    """All rows of a key as one file for the command; their order means nothing."""
+
+    name: str
+    folder: str
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[tuple[bytes, pa.RecordBatch]]:
+        leave(self.folder, self.name, key, pa.concat_batches(table.to_batches()))
+        return iter(())
 
 
 def collected(folder: Path, name: str) -> list[dict[str, Any]]:

@@ -135,6 +135,12 @@ class UnitView:
         # Of no rows too, so that the width is right: all rows of a unit may have been dropped before.
         return np.concatenate(parts or [read_signatures(read_batch(self.blocks[0].signals))[:0]])
 
+    def vectors(self, rows: Ints) -> npt.NDArray[np.float32]:
+        """Embeddings of some rows [n, dimensions]."""
+        column = self.annotated["embedding"]
+        flat = np.asarray(column.flatten()).reshape(len(column), column.type.list_size)
+        return flat[rows].astype(np.float32)
+
     def sets(self, rows: Ints, name: str) -> Ragged:
         """The ``shingles`` or ``answers`` of some rows, which must be in ascending order."""
         parts = [take_ragged(read_sets(block.signals, name), mine) for block, mine in self.by_block(rows)]
@@ -167,5 +173,8 @@ class UnitView:
         if name == "quality":
             from transforms.annotate.quality import quality
 
-            return quality(self.annotated, dict(self.plan.weights))
+            parts = {
+                part: np.asarray(self.annotated[f"quality_{part}"].fill_null(np.nan)) for part, _ in self.plan.weights
+            }
+            return quality(parts, dict(self.plan.weights))
         return np.asarray(self.annotated[name].cast(pa.float64()).fill_null(np.nan))

@@ -1,6 +1,5 @@
 """Filters by name. To add one: a module with ``FILTER`` and a line here."""
 
-import difflib
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pyarrow as pa
 
 from schemas.errors import GristmillError
 from schemas.features import FEATURES
-from schemas.strict import Strict, validate
+from schemas.strict import Strict, nearest, validate
 from transforms.annotate.annotation import Annotation, key
 from transforms.filters import empty, length, undesirable
 from transforms.filters.filter import Filter
@@ -36,9 +35,7 @@ def choose(settings: dict[str, dict[str, Any]] | None, has_tokenizer: bool) -> C
     chosen = []
     for name, plain in (settings if settings is not None else {name: {} for name in DEFAULT}).items():
         if name not in FILTERS:
-            near = difflib.get_close_matches(name, FILTERS, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known filters: {', '.join(FILTERS)}"
-            raise GristmillError(f"filters.{name}: unknown filter; {hint}")
+            raise GristmillError(f"filters.{name}: unknown filter; {nearest(name, FILTERS)}")
         typed = validate(FILTERS[name].settings, plain, f"filters.{name}")
         if not has_tokenizer and any("tokens" in key for key in plain):
             raise GristmillError(

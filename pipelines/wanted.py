@@ -1,0 +1,65 @@
+"""Which annotations a recipe needs: each only if something in the recipe asks for it."""
+
+from pathlib import Path
+
+from schemas.errors import GristmillError
+from schemas.recipe import Recipe
+from schemas.selection import Diversity, Model2Vec, SentenceModel
+from schemas.strict import nearest
+from transforms.annotate.annotation import Annotation, key
+from transforms.annotate.embedding import HashedTfidf, sentence_embedding, static_embedding
+from transforms.annotate.phrases import Phrases
+from transforms.annotate.quality import WEIGHTS, Quality
+from transforms.annotate.tags import Tags
+from transforms.annotate.verb_noun import VerbNoun
+from transforms.filters import Chosen, needed
+
+
+def quality_weights(recipe: Recipe) -> tuple[tuple[str, float], ...]:
+    """Component weights of the quality score, by name; empty when nothing asks for the score.
+
+    Raises:
+        GristmillError: a weight for a component that does not exist, or no weight above 0.
+    """
+    if recipe.quality is None and "quality" not in recipe.orders:
+        return ()
+    given = recipe.quality.weights if recipe.quality else {}
+    for name in given:
+        if name not in WEIGHTS:
+            raise GristmillError(f"quality.weights: unknown component {name!r}; {nearest(name, WEIGHTS)}")
+    weights = {**WEIGHTS, **given}
+    if not any(weights.values()):
+        raise GristmillError("quality.weights: all weights are 0, so there is no score; give one of them a weight")
+    return tuple(sorted(weights.items()))
+
+
+def wanted(recipe: Recipe, base: Path, filters: Chosen, quality: bool) -> tuple[Annotation, ...]:
+    """Everything that has to be measured for this recipe, each once, by key.
+
+    Raises:
+        GristmillError: a model or a file that is needed is absent.
+    """
+    found: list[Annotation] = list(needed(filters))
+    if recipe.tagged:
+        found.append(Tags())
+    if quality:
+        found.append(Quality())
+    if recipe.diversity is not None and recipe.diversity.max_opening is not None:
+        found.append(Phrases())
+    if recipe.diversity is not None and recipe.diversity.max_verb_noun is not None:
+        found.append(VerbNoun())
+    if recipe.embedded:
+        found.append(_embedding(recipe.diversity or Diversity(), base))
+    by_key = {key(one): one for one in found}
+    return tuple(by_key[name] for name in sorted(by_key))
+
+
+def _embedding(diversity: Diversity, base: Path) -> Annotation:
+    chosen = diversity.embedding
+    if isinstance(chosen, Model2Vec):
+        return static_embedding(str((base / chosen.model2vec).resolve()), diversity.text)
+    if isinstance(chosen, SentenceModel):
+        local = base / chosen.sentence
+        model = str(local.resolve()) if local.exists() else chosen.sentence
+        return sentence_embedding(model, diversity.text, chosen.max_tokens)
+    return HashedTfidf(chosen.dimensions, diversity.text)
