@@ -29,8 +29,13 @@ def long_description() -> str:
 
 PACKAGES = [
     "schemas",
+    "schemas.chat",
     "transforms",
     "transforms.annotate",
+    "transforms.annotate.embedding",
+    "transforms.annotate.scores",
+    "transforms.annotate.tags",
+    "transforms.decontaminate",
     "transforms.filters",
     "transforms.readers",
     "pipelines",

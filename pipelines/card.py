@@ -10,7 +10,7 @@ import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from pipelines.report import harmless
-from schemas.manifest import Manifest
+from schemas.manifest import LengthRow, Manifest
 from transforms.release import STAGES, stage_of
 
 _SIZES = (
@@ -34,6 +34,9 @@ def write_card(manifest: Manifest, path: Path) -> None:
         "cell": escape_cell,
     }
     accounts = manifest.sources.values()
+    lengths: dict[str, dict[int, LengthRow]] = {}
+    for row in manifest.selection.lengths:
+        lengths.setdefault(row.owner, {})[row.least] = row
     path.write_text(
         environment.get_template("card.md.j2").render(
             manifest=manifest,
@@ -42,10 +45,23 @@ def write_card(manifest: Manifest, path: Path) -> None:
             mix_total=sum(row.got for row in manifest.mix),
             tokens=all(one.tokens is not None for one in manifest.splits.values()),
             stage_names=list(next(iter(accounts)).stages),
-            rules=sorted({rule for one in accounts for rule in one.dropped}, key=lambda rule: (_place(rule), rule)),
+            rules=_rules(manifest),
+            lengths=lengths,
+            length_bins=sorted({row.least for row in manifest.selection.lengths}),
         ),
         encoding="utf-8",
     )
+
+
+def _rules(manifest: Manifest) -> list[tuple[str, int, list[tuple[str, int]]]]:
+    """Rules that dropped something, as they decide: how many, and of which sources, the hardest hit first."""
+    names = {rule for one in manifest.sources.values() for rule in one.dropped}
+    found = []
+    for rule in sorted(names, key=lambda rule: (_place(rule), rule)):
+        owners = [(name, one.dropped[rule]) for name, one in manifest.sources.items() if rule in one.dropped]
+        owners.sort(key=lambda owner: (-owner[1], owner[0]))
+        found.append((rule, sum(count for _, count in owners), owners))
+    return found
 
 
 def _place(rule: str) -> int:

@@ -17,6 +17,7 @@ from pipelines.accounts import Ingested, check_budget, check_conservation, check
 from pipelines.engine import Engine
 from pipelines.inputs import Input, check_unchanged, drop_damaged, find_inputs, works_of
 from pipelines.job import Job, prepare
+from pipelines.likeness import bounds, with_portrait
 from pipelines.outcome import (
     Outcome,
     Selection,
@@ -66,6 +67,7 @@ def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report:
         targets = mix(job, outcome, report)
         with publish.staging(target) as staging:
             selection = release(job, ingested, outcome, targets, folder, staging, engine, report)
+            found = with_portrait(job.recipe, found, folder)
             with report.stage("publish") as say:
                 publish.finish(job, inputs, ingested, outcome, found, targets, selection, staging)
                 publish.publish(staging, target, report, engine)
@@ -170,7 +172,15 @@ def release(
     report: Report,
 ) -> Selection:
     """Write shards and ledger into ``staging``."""
-    plan = release_plan(job.recipe, job.names, outcome, targets, staging)
+    samples = None
+    if job.recipe.selects:
+        later = range(outcome.plan.near_rule + 1, len(outcome.plan.rules))
+        entered = outcome.left + sum(outcome.rows_at(name, later) for name in job.names)
+        share = (
+            1.0 if targets is None else sum(one.target for one in targets.values()) / sum(outcome.available().values())
+        )
+        samples = bounds(entered, round(share * outcome.left))
+    plan = release_plan(job.recipe, job.names, outcome, targets, samples, staging)
     for name in ("data", "ledger", "quarantine"):
         (staging / name).mkdir()
     steps = {"select": ingested.units, "write": sum(plan.partitions)}

@@ -42,7 +42,7 @@ def prepare(recipe_path: Path) -> Job:
     """
     recipe = load_recipe(recipe_path)
     base = recipe_path.resolve().parent
-    filters = choose(recipe.filters, recipe.tokenizer is not None)
+    filters = choose(recipe.filters, recipe.tokenizer is not None, base)
     tokenizer = load_definition(recipe.tokenizer, base) if recipe.tokenizer else None
     exact, near = recipe.dedup.exact, recipe.dedup.near
     settings = SignalSettings(

@@ -10,7 +10,27 @@ import pyarrow.compute as pc
 from schemas.ledger import DROPPED, KEPT, QUARANTINED
 from schemas.manifest import Manifest
 
-STAGES = ("ingest", "filter", "exact_dedup", "near_dedup", "released")
+STAGES = ("ingest", "filter", "exact_dedup", "near_dedup")
+"""Stages of every release; then come those that its recipe asks for, in ``SELECTION``'s order, and "released"."""
+SELECTION = ("decontaminate", "balance", "diversity", "best")
+
+# Rules that name a representative, and by what else it may have gone afterwards: a stage, or a rule of the same stage.
+_STANDS_FOR = {
+    "exact_dedup": ("near_dedup", *SELECTION, "mix", "release"),
+    "near_dedup": (*SELECTION, "mix", "release"),
+    "diversity.similarity": ("diversity.cluster", "best", "mix", "release"),
+    "best.similarity": ("mix", "release"),
+}
+
+
+def stages_are_known(stages: list[str]) -> bool:
+    """Whether a source's stages are those of every release, then some of selection in their order."""
+    middle = stages[len(STAGES) : -1]
+    return (
+        stages[: len(STAGES)] == list(STAGES)
+        and stages[len(STAGES) :][-1:] == ["released"]
+        and middle == [stage for stage in SELECTION if stage in middle]
+    )
 
 
 def check_ledger(ledger: pa.Table, manifest: Manifest, shards: Counter[tuple[str, str, str]]) -> Iterator[str]:
@@ -59,7 +79,7 @@ def _check_counts(ledger: pa.Table, manifest: Manifest) -> Iterator[str]:
                     f"quarantined, the manifest says {file.records} and {file.quarantined}"
                 )
         left = one.records
-        for stage in STAGES[1:-1]:
+        for stage in list(one.stages)[1:-1]:
             left -= stages[name, stage]
             if one.stages[stage].rows != left:
                 yield f"ledger: {name}: {left} rows left by {stage}, the manifest says {one.stages[stage].rows}"
@@ -84,22 +104,22 @@ def check_quarantine(ledger: pa.Table, quarantine: pa.Table) -> Iterator[str]:
 
 
 def _check_representatives(ledger: pa.Table) -> Iterator[str]:
-    """A duplicate names a record that deduplication left in, at a similarity that reaches the threshold."""
-    duplicate = pc.is_in(ledger["stage"], value_set=pa.array(["exact_dedup", "near_dedup"]))
-    dropped = ledger.filter(duplicate)
-    below = dropped.num_rows - (pc.sum(pc.greater_equal(dropped["value"], dropped["threshold"])).as_py() or 0)
+    """Who goes for another names a record that was still in after that, at a similarity that reaches the threshold."""
+    by_rule = pc.is_in(ledger["rule"], value_set=pa.array(list(_STANDS_FOR)))
+    place = pc.if_else(by_rule, ledger["rule"], ledger["stage"])
+    named = ledger.filter(pc.is_in(place, value_set=pa.array(list(_STANDS_FOR))))
+    below = named.num_rows - (pc.sum(pc.greater_equal(named["value"], named["threshold"])).as_py() or 0)
     if below:  # or say neither
         yield f"ledger: {below} duplicates are below the threshold"
-    if dropped["representative"].null_count:
-        yield f"ledger: {dropped['representative'].null_count} duplicates name no representative"
-    # An exact copy's representative may itself be a near duplicate of a third record, which its own row names.
-    left = pc.is_in(ledger["stage"], value_set=pa.array(["release", "mix"]))
-    for stage, allowed in (
-        ("near_dedup", left),
-        ("exact_dedup", pc.or_(left, pc.equal(ledger["stage"], "near_dedup"))),
-    ):
+    if named["representative"].null_count:
+        yield f"ledger: {named['representative'].null_count} duplicates name no representative"
+    for stage, later in _STANDS_FOR.items():
+        allowed = pc.or_(
+            pc.is_in(ledger["stage"], value_set=pa.array(later)), pc.is_in(ledger["rule"], value_set=pa.array(later))
+        )
         stays = ledger.filter(allowed)["id"].combine_chunks()
-        named = dropped.filter(pc.equal(dropped["stage"], stage))["representative"]
-        lost = named.filter(pc.invert(pc.is_in(named, value_set=stays)))
+        mine = pc.or_(pc.equal(ledger["stage"], stage), pc.equal(ledger["rule"], stage))
+        standing = ledger.filter(mine)["representative"].drop_null()
+        lost = standing.filter(pc.invert(pc.is_in(standing, value_set=stays)))
         if len(lost):
             yield f"ledger: {len(lost)} {stage} representatives do not stay, for example {lost[0]}"

@@ -13,6 +13,7 @@ from pipelines.job import Job
 from schemas.manifest import File, Measures
 from schemas.recipe import Recipe
 from transforms.annotate.annotation import key
+from transforms.annotate.tags import TASKS
 from transforms.census import SOURCES, Grouping, by_group
 from transforms.collect import collected
 from transforms.corpus import Block, read_batch
@@ -21,7 +22,8 @@ from transforms.filters import rule_names
 from transforms.keys import hex_ids
 from transforms.lsh import curve, solve_bands
 from transforms.mix import Target
-from transforms.release import ReleasePlan, SourceFacts, stage_of
+from transforms.release import ReleasePlan, stage_of
+from transforms.released import CurriculumStage, SourceFacts
 from transforms.signals import SignalSettings
 from transforms.standing import MICRO
 from transforms.units import Plan, SourceRules
@@ -67,6 +69,7 @@ def decide_plan(
         spill=str(folder / "spill") if spill else None,
         later_rules=later_rules,
         weights=job.weights,
+        curriculum=bool(recipe.release.curriculum),
         grouping=grouping,
     )
 
@@ -161,8 +164,7 @@ class Outcome:
         stages: Counter[str] = Counter()
         for (_, rule), one in self.tally.items():
             stages[stage_of(self.plan.rules[rule]) if rule >= 0 else "left"] += one.rows
-        order = dict.fromkeys(("filter", *(stage_of(rule) for rule in self.plan.rules)))
-        parts = [f"{stages[name]:,} {name}" for name in order]
+        parts = [f"{stages[name]:,} {name}" for name in ("filter", "exact_dedup", "near_dedup")]
         return f"dropped {', '.join(parts)}; {stages['left']:,} left"
 
 
@@ -214,7 +216,12 @@ def loss_examples(recipe: Recipe, outcome: Outcome, blocks: list[Block], names: 
 
 
 def release_plan(
-    recipe: Recipe, names: list[str], outcome: Outcome, targets: dict[str, Target] | None, staging: Path
+    recipe: Recipe,
+    names: list[str],
+    outcome: Outcome,
+    targets: dict[str, Target] | None,
+    samples: tuple[int, int] | None,
+    staging: Path,
 ) -> ReleasePlan:
     """The release stages' shared settings: quotas from targets, shard counts from the bytes that they bring."""
     quotas = None
@@ -236,6 +243,7 @@ def release_plan(
     shares = [share.value for share in recipe.release.splits.values()]
     bounds = tuple(int(sum(shares[: number + 1]) * 2**64) for number in range(len(shares)))
     of_splits = [1 - sum(shares), *shares]
+    stages = max(1, len(recipe.release.curriculum))
     return ReleasePlan(
         decide=outcome.plan,
         sources=tuple(
@@ -245,7 +253,19 @@ def release_plan(
         quotas=quotas,
         splits=("train", *recipe.release.splits),
         split_bounds=bounds,
-        partitions=tuple(_partitions(size * float(share), int(recipe.release.shard)) for share in of_splits),
+        partitions=tuple(
+            stages * ceil(_partitions(size * float(share), int(recipe.release.shard)) / stages) for share in of_splits
+        ),
+        curriculum=tuple(
+            CurriculumStage(
+                None if one.sources is None else tuple(names.index(name) for name in one.sources),
+                None if one.tasks is None else tuple(TASKS.index(name) for name in one.tasks),
+                one.difficulty,
+                one.answer_words,
+            )
+            for one in recipe.release.curriculum
+        ),
+        samples=samples,
         shard_bytes=int(recipe.release.shard),
         row_group_bytes=int(recipe.release.row_group),
         staging=str(staging),

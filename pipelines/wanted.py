@@ -6,11 +6,11 @@ from schemas.errors import GristmillError
 from schemas.recipe import Recipe
 from schemas.selection import Diversity, Model2Vec, SentenceModel
 from schemas.strict import nearest
-from transforms.annotate.annotation import Annotation, key
+from transforms.annotate.annotation import Annotation, Checked, key
 from transforms.annotate.embedding import HashedTfidf, sentence_embedding, static_embedding
-from transforms.annotate.phrases import Phrases
+from transforms.annotate.openings import Openings
 from transforms.annotate.quality import WEIGHTS, Quality
-from transforms.annotate.tags import Tags
+from transforms.annotate.tags import TASKS, Tags
 from transforms.annotate.verb_noun import VerbNoun
 from transforms.filters import Chosen, needed
 
@@ -40,17 +40,25 @@ def wanted(recipe: Recipe, base: Path, filters: Chosen, quality: bool) -> tuple[
         GristmillError: a model or a file that is needed is absent.
     """
     found: list[Annotation] = list(needed(filters))
+    for stage in recipe.release.curriculum:
+        for name in stage.tasks or []:
+            if name not in TASKS:
+                raise GristmillError(f"release.curriculum.{stage.name}: unknown task {name!r}; {nearest(name, TASKS)}")
     if recipe.tagged:
         found.append(Tags())
     if quality:
         found.append(Quality())
     if recipe.diversity is not None and recipe.diversity.max_opening is not None:
-        found.append(Phrases())
+        found.append(Openings())
     if recipe.diversity is not None and recipe.diversity.max_verb_noun is not None:
         found.append(VerbNoun())
     if recipe.embedded:
         found.append(_embedding(recipe.diversity or Diversity(), base))
-    by_key = {key(one): one for one in found}
+    by_key = {}
+    for one in found:
+        if isinstance(one, Checked):
+            one.check()
+        by_key[key(one)] = one
     return tuple(by_key[name] for name in sorted(by_key))
 
 

@@ -109,7 +109,26 @@ def _reason(row: dict[str, Any]) -> str:
         return f"rule {row['rule']}: the same text, apart from case and white space, as"
     if row["stage"] == "near_dedup":
         return f"rule {row['rule']}: similarity {row['value']:.4f} reaches {row['threshold']:g}, to"
-    return f"rule {row['rule']}: value {row['value']:g}, threshold {row['threshold']:g}"
+    told = _SELECTION.get(row["rule"])
+    if told is not None:
+        return f"rule {row['rule']}: {told.format(value=_number(row['value']), threshold=_number(row['threshold']))}"
+    return f"rule {row['rule']}: value {_number(row['value'])}, threshold {_number(row['threshold'])}"
+
+
+# What value and threshold mean where they are not what a filter measured.
+_SELECTION = {
+    "balance.length": "its bin of lengths had {value} records and may give {threshold}; others come first by chance",
+    "diversity.opening": "{value} answers open with these words, at most {threshold} may",
+    "diversity.verb_noun": "{value} prompts ask for this, at most {threshold} may",
+    "diversity.similarity": "similarity {value} is above {threshold}, to",
+    "diversity.cluster": "its cluster had {value} records and may give {threshold}; others come first",
+    "best.similarity": "similarity {value} is above {threshold}, to the better",
+    "best.size": "its score {value} is below {threshold}, the lowest that fitted into the budget",
+}
+
+
+def _number(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:,.4f}".rstrip("0").rstrip(".")
 
 
 def _tell_representative(release: Path, manifest: Manifest, row: dict[str, Any], console: Console) -> None:

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator, model_validator
 
 from schemas.decontaminate import Decontaminate
 from schemas.errors import GristmillError
-from schemas.selection import Balance, Best, Diversity, Like, Quality
+from schemas.selection import Balance, Best, Diversity, Like, Quality, Stage
 from schemas.strict import Strict, read_yaml, validate
 from schemas.units import Amount, Share, Size
 
@@ -178,6 +178,12 @@ class Release(Strict):
         default=Size.parse("8 MiB"), description="uncompressed bytes of a row group, what a streaming reader fetches"
     )
 
+    curriculum: list[Stage] = Field(
+        default_factory=list,
+        description="stages in whose order the rows stand, easy before hard: a record is in the first stage "
+        "whose conditions it meets, in the last when it meets none; within a stage the order is seeded chance",
+    )
+
     @field_validator("splits")
     @classmethod
     def _in_order(cls, splits: dict[str, Share]) -> dict[str, Share]:
@@ -189,6 +195,9 @@ class Release(Strict):
             if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name) or name == "train":
                 raise ValueError(f"split name {name!r} is not usable; use small letters, and train is made by itself")
         total = sum(share.value for share in self.splits.values())
+        names = [stage.name for stage in self.curriculum]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two stages of the curriculum have the same name, in {names}")
         if total >= 1:
             raise ValueError(f"splits take {float(total * 100):g} %, nothing is left for train")
         return self
@@ -248,7 +257,19 @@ class Recipe(Strict):
                         f"balance.target.like names {self.balance.target.like!r}, which is no source; "
                         f"sources: {', '.join(self.sources)}"
                     )
+        for stage in self.release.curriculum:
+            for name in stage.sources or []:
+                if name not in self.sources:
+                    raise ValueError(
+                        f"release.curriculum: stage {stage.name!r} names {name!r}, which is no source; "
+                        f"sources: {', '.join(self.sources)}"
+                    )
         return self
+
+    @property
+    def selects(self) -> bool:
+        """Whether anything chooses among the records that deduplication leaves, but for the mix."""
+        return any(one is not None for one in (self.decontaminate, self.balance, self.diversity, self.best))
 
     @property
     def clustered(self) -> bool:
@@ -270,6 +291,7 @@ class Recipe(Strict):
             self.tags
             or (self.balance is not None and self.balance.per == "task")
             or (self.best is not None and self.best.per == "task")
+            or any(stage.tasks is not None or stage.difficulty is not None for stage in self.release.curriculum)
         )
 
     @property

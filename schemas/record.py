@@ -80,6 +80,11 @@ MEASURED = (
     pa.field("turns", pa.int32()),
     pa.field("tokens", pa.int32()),
     pa.field("answer_tokens", pa.int32()),
+    pa.field("supervised_tokens", pa.int32()),
+    pa.field("quality", pa.float32()),
+    pa.field("difficulty", pa.float32()),
+    pa.field("cluster", pa.int32()),
+    pa.field("stage", pa.int32()),
     pa.field("copy", pa.int32()),
 )
 RELEASE = pa.schema(list(RECORD) + list(MEASURED))
@@ -99,6 +104,11 @@ _DESCRIPTIONS = {
     "turns": "assistant messages",
     "tokens": "tokens over all contents under the recipe's tokenizer, or null",
     "answer_tokens": "tokens over assistant contents under the recipe's tokenizer, or null",
+    "supervised_tokens": "tokens that a trainer's loss sees under the recipe's tokenizer and template, or null",
+    "quality": "quality score in [0, 1], or null when the recipe does not ask for it",
+    "difficulty": "difficulty in [0, 1] by rules, or null when the recipe asks for no tags",
+    "cluster": "cluster of the prompt's embedding, or null when the recipe asks for none",
+    "stage": "stage of the curriculum, from 0, or null without one; rows of a split stand in the order of their stages",
     "copy": "0 for the first copy; mixing may repeat a record up to max_epochs times",
 }
 

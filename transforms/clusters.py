@@ -77,7 +77,7 @@ def assign(vectors: Floats, centres: Floats) -> tuple[Cluster, Floats]:
 
 
 def _nearest(points: Floats, centres: Floats) -> tuple[Cluster, Floats]:
-    """(number of the nearest centre [n], product [n] with it, times COARSE squared); argmax takes the lowest of equals."""
+    """(number of the nearest centre [n], product [n] with it, times COARSE squared); the lowest of equals."""
     cluster = np.zeros(len(points), np.int32)
     product = np.zeros(len(points), np.float32)
     across = np.ascontiguousarray(centres.T)
@@ -141,7 +141,9 @@ def quotas(sizes: Ints, total: int, rule: Rule) -> Ints:
     else:
         weights = [Fraction(rule.get(number, 1)) for number in range(len(have))]
     out = np.zeros(len(have), np.int64)
-    active = sorted((i for i, w in enumerate(weights) if w > 0 and have[i] > 0), key=lambda i: (have[i] / weights[i], i))
+    active = sorted(
+        (i for i, w in enumerate(weights) if w > 0 and have[i] > 0), key=lambda i: (have[i] / weights[i], i)
+    )
     left, weight = max(0, int(total)), sum((weights[i] for i in active), Fraction(0))
     while active and left * weights[active[0]] >= have[active[0]] * weight:
         full = active.pop(0)

@@ -38,7 +38,7 @@ def walk(
 ) -> Walk:
     """Keep x unless its cosine to a row kept before it is above ``threshold``; exactly ``threshold`` is kept.
 
-    ``vectors`` [n, d] float32 are unit vectors (or zeros, which are near to nothing) in the order of preference. The first
+    ``vectors`` [n, d] float32 are unit vectors (or zeros, near to nothing) in the order of preference. The first
     ``keep_first`` rows are kept whatever they are: what an earlier release holds. The walk stops when ``stop_after``
     rows are kept, those first ones included. Cosines near the threshold are computed again to 1e-7, so a decision
     depends on the vectors alone: not on ``rows``, threads or machine. Memory: the kept vectors twice, and a few
@@ -133,9 +133,7 @@ class _Kept:
             some = np.flatnonzero((highest >= self._low) & (highest > best))
             if not len(some):
                 continue
-            chosen = np.where(
-                self._too_near(products[some], low, self._rows[begin:end], some), products[some], -np.inf
-            )
+            chosen = np.where(self._too_near(products[some], low, self._rows[begin:end], some), products[some], -np.inf)
             closest = chosen.argmax(axis=1)
             value = chosen[np.arange(len(some)), closest].astype(np.float32)
             better = value > best[some]

@@ -34,9 +34,14 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True)
 class Detector:
-    """How one kind is found: ``screen`` is an RE2 pattern that every text with a find matches."""
+    """How one kind is found.
+
+    ``screen`` is a pattern (RE2's and Python's syntax) that every text with a find matches; the same as substrings in
+    ``marks``, of which it has one. A detector without marks finds nothing in a text without digits.
+    """
 
     screen: str
+    marks: tuple[str, ...]
     find: Callable[[str], Spans]
 
 
@@ -104,18 +109,23 @@ def _keys(text: str) -> Spans:
             yield match.start(), end.end() if end else match.end() + len(body)
 
 
+_KEY_MARKS = (
+    "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "sk-", "xox", "hf_", "AIza", "glpat-",
+    "k_live_", "eyJ", "-----BEGIN",
+)  # fmt: skip
+
 DETECTORS = {
-    "key": Detector(
-        r"AKIA|ASIA|gh[pousr]_|github_pat_|sk-|xox[abeoprs]-|hf_|AIza|glpat-|[sr]k_live_|eyJ|-----BEGIN", _keys
-    ),
-    "iban": Detector(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}", ibans),
-    "card": Detector(r"[0-9]{4}[ -]?[0-9]{4}", cards),
-    "email": Detector("@", _emails),
-    "ip": Detector(r"[0-9]\.[0-9]{1,3}\.[0-9]|[23][0-9A-Fa-f]{3}:", ip_addresses),
-    "phone": Detector(r"[0-9][0-9 ()./-]{5}", phones),
+    "key": Detector("|".join(_KEY_MARKS), _KEY_MARKS, _keys),
+    "iban": Detector(r"[A-Z]{2}[0-9]{2} ?[A-Z0-9]{4}", (), ibans),
+    "card": Detector(r"[0-9]{4}[ -]?[0-9]{4}", (), cards),
+    "email": Detector("@", ("@",), _emails),
+    "ip": Detector(r"[0-9]\.[0-9]{1,3}\.[0-9]|[23][0-9A-Fa-f]{3}:", (), ip_addresses),
+    "phone": Detector(r"[0-9][0-9 ()./-]{5}", (), phones),
 }
 """By kind, in the order in which they claim a place: a card number is no phone number."""
 
+_SCREENS = {kind: re.compile(detector.screen) for kind, detector in DETECTORS.items()}
+_DIGIT = re.compile("[0-9]")
 KINDS = tuple(DETECTORS)
 
 
@@ -123,8 +133,11 @@ def find(text: str, kinds: Iterable[str] = KINDS) -> list[Found]:
     """Everything of these kinds in a text, in order, nothing overlapping. Time grows with the length of the text."""
     wanted = set(kinds)
     found: list[Found] = []
+    digits = _DIGIT.search(text) is not None
     for kind, detector in DETECTORS.items():
-        if kind in wanted:
+        if kind not in wanted:
+            continue
+        if any(mark in text for mark in detector.marks) if detector.marks else digits and _SCREENS[kind].search(text):
             found += (Found(start, end, kind) for start, end in detector.find(text))
     if len(found) < 2:
         return found
@@ -161,7 +174,9 @@ def redact(text: str, kinds: Iterable[str] = KINDS) -> tuple[str, dict[str, int]
 def count(texts: pa.Array, kind: str) -> npt.NDArray[np.int32]:
     """How many of a kind each text [n] of a string column holds."""
     counts = np.zeros(len(texts), np.int32)
-    candidates = np.flatnonzero(np.asarray(pc.fill_null(pc.match_substring_regex(texts, DETECTORS[kind].screen), False)))
+    candidates = np.flatnonzero(
+        np.asarray(pc.fill_null(pc.match_substring_regex(texts, DETECTORS[kind].screen), False))
+    )
     for row, text in zip(candidates.tolist(), texts.take(pa.array(candidates)).to_pylist(), strict=True):
         counts[row] = sum(1 for _ in DETECTORS[kind].find(text))
     return counts

@@ -11,17 +11,23 @@ Spans = Iterator[tuple[int, int]]
 
 # North America: 202-555-0143, (212) 736-5000, 212.736.5000, with or without 1.
 _NANP = re.compile(
-    r"(?<![\w.,/+\-=$€£#*])(?:\+?1[ .\-])?(?:\(([2-9]\d\d)\) ?|([2-9]\d\d)([.\-]))([2-9]\d\d)([.\-])(\d{4})(?![\w/*=]|[.,\-]\d)"
+    r"(?<![\w.,/+\-=$€£#*])(?:\+?1[ .\-])?(?:\(([2-9]\d\d)\) ?|([2-9]\d\d)([.\-]))([2-9]\d\d)([.\-])(\d{4})"
+    r"(?![\w/*=]|[.,\-]\d)"
 )
 # With the country: +358 40 1234567, +44 (0)20 7946 0958, +8613812345678. Possessive, or a run of digits could be cut
 # into groups in thousands of ways.
-_INTERNATIONAL = re.compile(r"(?<![\w+*/=)\].])(?:\+|00(?=[1-9]\d?\d?[ \-]))[1-9](?:[ .\-/]?\(?\d{1,5}+\)?){2,8}+(?![\w*/=]|[.,]\d)")
+_INTERNATIONAL = re.compile(
+    r"(?<![\w+*/=)\].])(?:\+|00(?=[1-9]\d?\d?[ \-]))[1-9](?:[ .\-/]?\(?\d{1,5}+\)?){2,8}+(?![\w*/=]|[.,]\d)"
+)
 # From a trunk zero, in groups: 020 7946 0958, 01 42 68 53 00, 040-123 4567, 030/1234567.
-_TRUNK = re.compile(r"(?<![\w.,/+\-:=$€£#*])\(?0[1-9]\d{0,3}\)?[ \-/](?:\d{2,4}[ \-]){0,4}\d{2,8}(?![\w/*=:]|[.,\-]\d| ?[+*/=%])")
+_TRUNK = re.compile(
+    r"(?<![\w.,/+\-:=$€£#*])\(?0[1-9]\d{0,3}\)?[ \-/](?:\d{2,4}[ \-]){0,4}\d{2,8}(?![\w/*=:]|[.,\-]\d| ?[+*/=%])"
+)
 # Only where a word says so: "phone: 0401234567", "call me at 736-5000", "手机13812345678".
 _TOLD = re.compile(
     r"(?:(?<![A-Za-z])(?:tele)?(?:phone|fax|cell|mobile|whatsapp|tel|puh|puhelin(?:numero)?|handy|telefon|téléphone|"
-    r"teléfono)(?: ?(?:no|nr|num|number|#)\b)?|\b(?:call|text|reach|ring|contact) (?:me|us|him|her|them) (?:at|on|under)|"
+    r"teléfono)(?: ?(?:no|nr|num|number|#)\b)?|"
+    r"\b(?:call|text|reach|ring|contact) (?:me|us|him|her|them) (?:at|on|under)|"
     r"电话号码|手机号码?|电话|联系方式|電話)"
     r"(?:[ \t]{0,3}(?:is|was|at|on|:|：|=|为|是|\.|\"|'|\|)){0,3}[ \t]{0,3}"
     r"(\+?\(?\d(?:[ \-.()]{0,2}\d){6,14})(?![\w])",
@@ -85,7 +91,9 @@ def _invented(text: str) -> bool:
 # --- IP addresses ---
 
 _IPV4 = re.compile(r"(?<![\w.\-])(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})(?![\w\-]|\.\d|/\d)")
-_VERSION_BEFORE = re.compile(r"(?:\bv|\bver\.?|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§|[a-z]/)[ :]{0,2}\Z", re.IGNORECASE)
+_VERSION_BEFORE = re.compile(
+    r"(?:\bv|\bver\.?|\bversions?|\brelease|\bbuild|\bsection|\bchapter|§|[a-z]/)[ :]{0,2}\Z", re.IGNORECASE
+)
 _IPV6 = re.compile(r"(?<![\w:.])[23][0-9A-Fa-f]{3}:[0-9A-Fa-f:]{2,34}(?![\w:])")
 # RFC 6890: private, loopback, link-local, documentation, multicast and reserved; first and last as numbers.
 _NOBODYS = [
@@ -130,8 +138,9 @@ _CARD = re.compile(r"(?<![\w.\-+])\d(?:[ \-]?\d){12,18}(?![\w]|[\-.]\d)")
 # Numbers that Visa, Mastercard, American Express, Stripe and PayPal publish for tests.
 _TEST_CARDS = {
     "4111111111111111", "4242424242424242", "4012888888881881", "4000056655665556", "4000000000000002", "4222222222222",
-    "5555555555554444", "5105105105105100", "5200828282828210", "2223003122003222", "378282246310005", "371449635398431",
-    "378734493671000", "6011111111111117", "6011000990139424", "30569309025904", "38520000023237", "3530111333300000",
+    "5555555555554444", "5105105105105100", "5200828282828210", "2223003122003222", "378282246310005",
+    "371449635398431", "378734493671000", "6011111111111117", "6011000990139424", "30569309025904", "38520000023237",
+    "3530111333300000",
     "3566002020360505", "6200000000000005", "4532015112830366", "4539578763621486", "4916338506082832",
 }  # fmt: skip
 _GROUPS = ((4, 4, 4, 4), (4, 6, 5), (4, 4, 4, 4, 3), (4, 6, 4), (6, 13))
@@ -175,7 +184,86 @@ _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-
 # Length by country (SWIFT IBAN registry).
 _IBAN_LENGTHS = dict(
     pair.split(":")
-    for pair in ["AD:24", "AE:23", "AL:28", "AT:20", "AZ:28", "BA:20", "BE:16", "BG:22", "BH:22", "BR:29", "BY:28", "CH:21", "CR:22", "CY:28", "CZ:24", "DE:22", "DK:18", "DO:28", "EE:20", "EG:29", "ES:24", "FI:18", "FO:18", "FR:27", "GB:22", "GE:22", "GI:23", "GL:18", "GR:27", "GT:28", "HR:21", "HU:28", "IE:22", "IL:23", "IQ:23", "IS:26", "IT:27", "JO:30", "KW:30", "KZ:20", "LB:28", "LC:32", "LI:21", "LT:20", "LU:20", "LV:21", "LY:25", "MC:27", "MD:24", "ME:22", "MK:19", "MR:27", "MT:31", "MU:30", "NL:18", "NO:15", "PK:24", "PL:28", "PS:29", "PT:25", "QA:29", "RO:24", "RS:22", "SA:24", "SC:31", "SE:24", "SI:19", "SK:24", "SM:27", "ST:25", "SV:28", "TL:23", "TN:24", "TR:26", "UA:29", "VA:22", "VG:24", "XK:20"]
+    for pair in [
+        "AD:24",
+        "AE:23",
+        "AL:28",
+        "AT:20",
+        "AZ:28",
+        "BA:20",
+        "BE:16",
+        "BG:22",
+        "BH:22",
+        "BR:29",
+        "BY:28",
+        "CH:21",
+        "CR:22",
+        "CY:28",
+        "CZ:24",
+        "DE:22",
+        "DK:18",
+        "DO:28",
+        "EE:20",
+        "EG:29",
+        "ES:24",
+        "FI:18",
+        "FO:18",
+        "FR:27",
+        "GB:22",
+        "GE:22",
+        "GI:23",
+        "GL:18",
+        "GR:27",
+        "GT:28",
+        "HR:21",
+        "HU:28",
+        "IE:22",
+        "IL:23",
+        "IQ:23",
+        "IS:26",
+        "IT:27",
+        "JO:30",
+        "KW:30",
+        "KZ:20",
+        "LB:28",
+        "LC:32",
+        "LI:21",
+        "LT:20",
+        "LU:20",
+        "LV:21",
+        "LY:25",
+        "MC:27",
+        "MD:24",
+        "ME:22",
+        "MK:19",
+        "MR:27",
+        "MT:31",
+        "MU:30",
+        "NL:18",
+        "NO:15",
+        "PK:24",
+        "PL:28",
+        "PS:29",
+        "PT:25",
+        "QA:29",
+        "RO:24",
+        "RS:22",
+        "SA:24",
+        "SC:31",
+        "SE:24",
+        "SI:19",
+        "SK:24",
+        "SM:27",
+        "ST:25",
+        "SV:28",
+        "TL:23",
+        "TN:24",
+        "TR:26",
+        "UA:29",
+        "VA:22",
+        "VG:24",
+        "XK:20",
+    ]
 )
 # The examples of the registry and of encyclopedias.
 _TEST_IBANS = {

@@ -69,7 +69,8 @@ def portrait(
     k: int | None = None,
     ngrams: int = NGRAMS,
 ) -> Portrait:
-    """The portrait of n records: prompts [n], answers [n] (null where there is none), unit vectors [n, d], clusters [n].
+    """The portrait of n records: prompts [n], answers [n] (null where there is none), unit vectors [n, d], clusters
+    [n].
 
     ``k`` is the number of clusters that there are, used or not (the highest number + 1 without it). Two portraits to be
     compared want samples of one size and the same ``ngrams``; where a side has fewer n-grams, distinct-n is None.
@@ -87,7 +88,7 @@ def portrait(
     if clusters is not None and len(clusters):
         counts = np.bincount(clusters)
         entropy, used = _evenness(counts, k or len(counts)), int((counts > 0).sum())
-    at = near or (None,) * len(QUANTILES)
+    at = near or (None, None, None, None, None)
     openings = opening_concentration(answers) or (None, None, None)
     return Portrait(
         len(prompts),
@@ -95,14 +96,18 @@ def portrait(
         len(pairs),
         _bits(np.array(sorted(pairs.values()))) if found else None,
         top_pairs(pairs),
-        *(distinct(prompts, n, ngrams) for n in (1, 2, 3, 4)),
-        *(distinct(answers, n, ngrams) for n in (1, 2, 3, 4)),
+        *_four(prompts, ngrams),
+        *_four(answers, ngrams),
         entropy,
         used,
         vendi_score,
         *at,
         *openings,
     )
+
+
+def _four(texts: pa.Array, total: int) -> tuple[float | None, float | None, float | None, float | None]:
+    return distinct(texts, 1, total), distinct(texts, 2, total), distinct(texts, 3, total), distinct(texts, 4, total)
 
 
 def compare(before: Portrait, after: Portrait) -> list[tuple[str, float | None, float | None, float | None]]:
@@ -177,7 +182,7 @@ def vendi(vectors: Floats) -> float | None:
     return float(f"{np.exp(entropy):.{SIGNIFICANT}g}")
 
 
-def neighbour_quantiles(vectors: Floats, most: int = NEIGHBOURS) -> tuple[float, ...] | None:
+def neighbour_quantiles(vectors: Floats, most: int = NEIGHBOURS) -> tuple[float, float, float, float, float] | None:
     """``QUANTILES`` of the cosine of each of the first ``most`` rows to its nearest other one among them."""
     check_unit(vectors)
     points = coarse(vectors)
@@ -191,7 +196,8 @@ def neighbour_quantiles(vectors: Floats, most: int = NEIGHBOURS) -> tuple[float,
         nearest[low : low + 1024] = products.max(axis=1)
     cosines = np.sort(nearest.astype(np.float64)) / COARSE**2
     found = np.quantile(cosines, QUANTILES, method="inverted_cdf")
-    return tuple(round(min(float(value), 1.0), SIGNIFICANT) for value in found)
+    five, quarter, half, three, most_of_all = (round(min(float(value), 1.0), SIGNIFICANT) for value in found)
+    return five, quarter, half, three, most_of_all
 
 
 def opening_concentration(answers: pa.Array) -> tuple[float, float, float] | None:

@@ -14,21 +14,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from schemas.ledger import DROPPED, KEPT, LEDGER
-from schemas.record import CORPUS, MEASURED, RECORD
+from schemas.record import RECORD, RELEASE
 from transforms import shards
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
 from transforms.collect import add_up, leave
-from transforms.corpus import Block, read_batch
+from transforms.corpus import read_batch
 from transforms.cut import Quotas
 from transforms.keys import U64, halves, hex_ids, seeded
 from transforms.keys import mix as mix64
+from transforms.released import CurriculumStage, SourceFacts, constant, measured, released, stages_of, tagged
+from transforms.sampling import sampled
 from transforms.standing import Standing
 from transforms.units import Plan, UnitView
 
 Ints = npt.NDArray[np.int64]
 
-SHARD_ROWS, LEDGER_PART, SELECTED_ROWS = b"shard", b"ledger", b"selected"
+SHARD_ROWS, LEDGER_PART, SELECTED_ROWS, SAMPLE_ROWS = b"shard", b"ledger", b"selected", b"sample"
 """Kinds of keys out of ``Select``: one shuffle carries them all."""
 
 LEDGER_ROWS = 1 << 18
@@ -44,18 +46,6 @@ SELECTED = pa.schema(
 
 
 @dataclass(frozen=True)
-class SourceFacts:
-    """What the recipe says of a source and its records do not."""
-
-    name: str
-    origin: str | None
-    license: str | None
-    generator: str | None
-    language: str | None
-    task: str | None
-
-
-@dataclass(frozen=True)
 class ReleasePlan:
     """Everything the release stages share."""
 
@@ -64,7 +54,9 @@ class ReleasePlan:
     quotas: Quotas | None  # None: no mix, everything that is left
     splits: tuple[str, ...]  # train first
     split_bounds: tuple[int, ...]  # upper bound of each split but train in the 64-bit hash space, ascending
-    partitions: tuple[int, ...]  # per split
+    partitions: tuple[int, ...]  # per split, a multiple of the curriculum's stages
+    curriculum: tuple[CurriculumStage, ...]
+    samples: tuple[int, int] | None  # highest hashes of the samples for the portrait; None: no portrait
     shard_bytes: int
     row_group_bytes: int
     staging: str
@@ -110,42 +102,44 @@ class Select:
             if plan.decide.exact is None:
                 # Equal records are all kept then; by their ids alone they would stand side by side.
                 placed = (ids[0] ^ mix64(view.addresses.astype(np.uint64)), ids[1])
-            yield from self._records(view, taken, split, seeded(placed, plan.decide.seed, "order"))
+            yield from self._records(standing, taken, split, seeded(placed, plan.decide.seed, "order"))
         yield from self._ledger(view, verdicts, taken, split)
         yield number_key(view.source, SELECTED_ROWS), _selected(view, taken, split)
+        if plan.samples is not None:
+            for sample in sampled(standing, taken, plan.samples):
+                yield number_key(0, SAMPLE_ROWS), sample
 
-    def _records(self, view: UnitView, taken: npt.NDArray[np.int32], split: Ints, order: U64) -> Iterator[Keyed]:
-        plan, facts = self.plan, self.plan.sources[view.source]
+    def _records(self, standing: Standing, taken: npt.NDArray[np.int32], split: Ints, order: U64) -> Iterator[Keyed]:
+        plan, view = self.plan, standing.view
+        facts = plan.sources[view.source]
         kept = np.flatnonzero(taken)
         records = pa.concat_batches(
             [released(block, facts, read_batch(block.text).take(pa.array(rows))) for block, rows in view.by_block(kept)]
         )
-        measured = view.features.take(pa.array(kept))
-        copy = np.zeros(len(kept), np.int32)
-        of = kept
-        if (taken > 1).any():
-            rows = np.repeat(np.arange(len(kept)), taken[kept])
-            copy = (np.arange(len(rows)) - np.repeat(np.cumsum(taken[kept]) - taken[kept], taken[kept])).astype(
-                np.int32
-            )
-            records, measured, of = records.take(pa.array(rows)), measured.take(pa.array(rows)), kept[rows]
+        rows = np.repeat(np.arange(len(kept)), taken[kept])
+        of = kept[rows]
+        copy = (np.arange(len(rows)) - np.repeat(np.cumsum(taken[kept]) - taken[kept], taken[kept])).astype(np.int32)
+        stage = stages_of(view, plan.curriculum)
+        found = measured(standing, stage)
+        if len(rows) > len(kept):
+            records = records.take(pa.array(rows))
+        columns = dict(zip(RECORD.names, records.columns, strict=True))
+        columns |= {name: column.take(pa.array(of)) for name, column in found.items()}
+        columns |= tagged(view, of, columns["task"], columns["language"])
         # Copies of a record are spread evenly round the order, so that none follows another.
         step = np.uint64(2**64 - 1) // taken[of].astype(np.uint64)
         place = order[of] + copy.astype(np.uint64) * step
-        columns = [
-            *records.columns,
-            *(measured[field.name] for field in MEASURED[:-1]),
-            pa.array(copy),
-            pa.array(place),
-        ]
-        names = [*RECORD.names, *(field.name for field in MEASURED), shards.ORDER]
+        columns |= {"copy": pa.array(copy), shards.ORDER: pa.array(place)}
+        names = [*RELEASE.names, shards.ORDER]
         partition = np.zeros(len(of), np.int64)
-        first = 0
+        first, stages = 0, max(1, len(plan.curriculum))
         for number, partitions in enumerate(plan.partitions):
             mine = split[of] == number
-            partition[mine] = first + hash_parts(place[mine], partitions).astype(np.int64)
+            each = partitions // stages
+            partition[mine] = first + stage[of[mine]] * each + hash_parts(place[mine], each).astype(np.int64)
             first += partitions
-        yield from split_by(pa.RecordBatch.from_arrays(columns, names), partition, kind=SHARD_ROWS)
+        batch = pa.RecordBatch.from_arrays([columns[name] for name in names], names)
+        yield from split_by(batch, partition, kind=SHARD_ROWS)
 
     def _ledger(
         self, view: UnitView, verdicts: pa.RecordBatch, taken: npt.NDArray[np.int32], split: Ints
@@ -162,7 +156,7 @@ class Select:
         sizes = [block.rows for block in view.blocks]
         first_rows = np.repeat([block.first_row for block in view.blocks], sizes)
         columns = {
-            "source": _constant(self.plan.sources[view.source].name, view.rows),
+            "source": constant(self.plan.sources[view.source].name, view.rows),
             "file": pa.array([block.file for block in view.blocks]).take(
                 pa.array(np.repeat(np.arange(len(sizes)), sizes))
             ),
@@ -195,25 +189,6 @@ def stage_of(rule: str) -> str:
     return STAGES.get(head, "filter")
 
 
-def released(block: Block, facts: SourceFacts, text: pa.RecordBatch) -> pa.RecordBatch:
-    """Corpus rows → RECORD rows: what the recipe knows fills what the row does not say."""
-    rows = text.num_rows
-    index = pa.array(np.asarray(text["index"]) + block.first_row)
-    provenance = pa.StructArray.from_arrays(
-        [_constant(block.file, rows), index, text["part"]], fields=list(RECORD.field("provenance").type)
-    )
-    columns: dict[str, Any] = {name: text[name] for name in CORPUS.names if name in RECORD.names}
-    for name in ("origin", "license", "generator", "language", "task"):
-        default = getattr(facts, name)
-        columns[name] = text[name] if default is None else text[name].fill_null(default)
-    columns |= {"id": hex_ids(text["id"]), "source": _constant(facts.name, rows), "provenance": provenance}
-    return pa.RecordBatch.from_arrays([columns[field.name] for field in RECORD], schema=RECORD)
-
-
-def _constant(value: str, rows: int) -> pa.Array:
-    return pa.repeat(pa.scalar(value, pa.string()), rows)
-
-
 def _selected(view: UnitView, taken: npt.NDArray[np.int32], split: Ints) -> pa.RecordBatch:
     """Sizes of what is taken, by split [SELECTED]."""
     numbers = np.unique(split[taken > 0])
@@ -240,6 +215,8 @@ class Write:
         staging = Path(self.plan.staging)
         if kind == SELECTED_ROWS:
             leave(folder, "selected", key, add_up(table, ("source", "split")))
+        elif kind == SAMPLE_ROWS:
+            leave(folder, "portrait", key, pa.concat_batches(table.to_batches()))
         elif kind == LEDGER_PART:
             file = staging / "ledger" / f"records-{number:05d}.parquet"
             leave(folder, "ledger", key, shards.write_ledger(table, file))

@@ -53,6 +53,7 @@ class Plan:
     spill: str | None  # folder for large batches of a local run
     later_rules: tuple[str, ...] = ()  # of the stages after deduplication, in their order
     weights: tuple[tuple[str, float], ...] = ()  # of the quality score, empty when nothing asks for it
+    curriculum: bool = False  # whether the release has stages
     stage: int = 0  # which stage's verdicts these are: 0 after deduplication
     grouping: Grouping = SOURCES  # what the stage to come settles its quotas by
 
@@ -126,6 +127,11 @@ class UnitView:
         if "licence" in columns and default is not None:
             columns["licence"] = columns["licence"].fill_null(default)
         return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns there are."""
+        return list(self.annotated.schema.names)
 
     def signatures(self, rows: Ints) -> npt.NDArray[np.uint32]:
         """Signatures of some rows [n, permutations]."""

@@ -5,7 +5,7 @@ it loads in the worker, once, on its first call. Its columns are numbers, codes 
 of text, so another threshold never opens the text again.
 """
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import orjson
 import pyarrow as pa
@@ -34,6 +34,16 @@ class Annotation(Protocol):
 
         Raises:
             GristmillError: a model or an endpoint fails for good; nothing is cached then.
+        """
+
+
+@runtime_checkable
+class Checked(Protocol):
+    """An annotation that may lack something: a model, an extra, a key, an endpoint."""
+
+    def check(self) -> None:
+        """Raises:
+        GristmillError: what is absent, before work starts.
         """
 
 

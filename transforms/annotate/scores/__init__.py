@@ -1,0 +1,1 @@
+"""Scores of a record: the measures of ``quality``, and reward, difficulty and judge models."""
