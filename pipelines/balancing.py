@@ -6,6 +6,7 @@ from fractions import Fraction
 import numpy as np
 
 from pipelines.outcome import Outcome
+from schemas.errors import GristmillError
 from schemas.manifest import LengthRow
 from schemas.selection import Balance, Like
 from transforms.census import Grouping, by_group
@@ -21,11 +22,20 @@ def settle_lengths(
 
     The shape (flat, a given one, another source's) is scaled to ``remain`` of the owner's rows; bins that cannot give
     their part give all they have, ``max_epochs`` times, and the others the rest.
+
+    Raises:
+        GristmillError: the source whose lengths are the target has no rows left.
     """
     bins = len(grouping.edges) + 1
     weights = {group: sum(one) for group, one in by_group(outcome.census, "rows").items()}
     counts = {owner: [weights.get(owner * bins + number, 0) for number in range(bins)] for owner in owners}
     like = balance.target.like if isinstance(balance.target, Like) else None
+    model = counts[next(key for key, name in owners.items() if name == like)] if like is not None else []
+    if like is not None and weights and not any(model):
+        raise GristmillError(
+            f"balance.target: the lengths shall be like those of {like!r}, which has no rows left; "
+            "name another source or loosen the filters"
+        )
     rows = {}
     for owner, name in sorted(owners.items()):
         held = counts[owner]
@@ -33,7 +43,7 @@ def settle_lengths(
             targets = held
         else:
             if like is not None:
-                shape = [Fraction(one) for one in counts[next(key for key, one in owners.items() if one == like)]]
+                shape = [Fraction(one) for one in model]
             elif isinstance(balance.target, list):
                 shape = [share.value for share in balance.target]
             else:
@@ -66,7 +76,9 @@ def held_and_asked(outcome: Outcome, targets: Mapping[int, int]) -> dict[int, tu
     return {group: (rows, targets.get(group, 0)) for group, rows in there.items()}
 
 
-def cluster_targets(outcome: Outcome, rule: str | Sequence[float], remain: Fraction, clusters: int) -> dict[int, int]:
+def cluster_targets(
+    outcome: Outcome, rule: str | Sequence[Fraction], remain: Fraction, clusters: int
+) -> dict[int, int]:
     """Rows that each cluster gives."""
     there = held_and_asked(outcome, {})
     sizes = np.array([there.get(cluster, (0, 0))[0] for cluster in range(clusters)], np.int64)

@@ -62,6 +62,32 @@ def plan(recipe: RecipePath) -> None:
 
 
 @app.command()
+def signals(
+    recipe: RecipePath,
+    out: Annotated[Path, typer.Option(help="folder of releases, as for curate")] = Path("releases"),
+    work_dir: WorkDir = None,
+    workers: Annotated[int, typer.Option(help="processes to read new files with; 0 means one per core")] = 0,
+    source: Annotated[list[str] | None, typer.Option(help="only this source; may be given again")] = None,
+    signal: Annotated[list[str] | None, typer.Option(help="only this signal, by source; may be given again")] = None,
+    rule: Annotated[str | None, typer.Option(help="one rule, for example length.answer_words.max")] = None,
+    threshold: Annotated[float | None, typer.Option(help="what the rule would drop at another threshold")] = None,
+    examples: Annotated[int, typer.Option(help="records to show on each side of the rule's threshold")] = 3,
+    json: Annotated[Path | None, typer.Option(help="write the same facts to this file")] = None,
+) -> None:
+    """Look at what is measured of the records, and at what filters would drop. Publishes nothing."""
+    from pipelines.report import Report
+    from pipelines.signal_table import print_facts, results_console
+    from pipelines.signals import Asked, write_json
+    from pipelines.signals import signals as run
+
+    asked = Asked(tuple(source or ()), tuple(signal or ()), rule, threshold, examples)
+    facts = run(recipe, work_dir or out / ".gristmill", workers or os.cpu_count() or 1, asked, Report())
+    if json is not None:
+        write_json(facts, json)
+    print_facts(facts, results_console())
+
+
+@app.command()
 def verify(
     release: ReleasePath,
     near: Annotated[

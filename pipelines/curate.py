@@ -30,6 +30,7 @@ from pipelines.outcome import (
 from pipelines.report import Report
 from pipelines.selecting import Run, select
 from pipelines.steps import steps_of
+from pipelines.unscored import unscored
 from schemas.errors import GristmillError
 from schemas.manifest import SelectionReport
 from transforms.census import SOURCES
@@ -49,7 +50,7 @@ def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report:
     Raises:
         GristmillError: a mistake in recipe or data, a guard that stopped the run, a version that exists already.
     """
-    job = prepare(recipe_path)
+    job = prepare(recipe_path, work_dir)
     target = publish.target_of(job.recipe, out)
     with report.stage("inputs") as say:
         inputs = find_inputs(job.recipe, job.base, work_dir, report.warn)
@@ -116,7 +117,7 @@ def decide(
     write_batch(
         folder / "blocks.arrow", pa.RecordBatch.from_pylist([block.__dict__ for block in blocks]), compress=False
     )
-    steps = steps_of(job.recipe, job.names)
+    steps = steps_of(job.recipe, job.names, job.annotations)
     rules = tuple(rule for step in steps for rule in step.rules)
     plan = decide_plan(
         job, ingested.records, corpus, folder, engine.local, rules, steps[0].grouping if steps else SOURCES
@@ -138,6 +139,10 @@ def decide(
         loss_examples(job.recipe, outcome, blocks, job.names),
     )
     run = Run(job, folder, engine, report, units, alone=ingested.records <= ALONE_RECORDS)
+    missing = unscored(job.annotations, blocks, corpus)
+    run.note(missing=missing)
+    for sentence in missing.values():
+        report.warn(sentence)
     return select(run, steps, outcome), run.found
 
 
@@ -188,7 +193,7 @@ def release(
         from pipelines import graphs
 
         engine.run(partial(graphs.release, plan=plan, units=ingested.units))
-        selection = Selection.read(plan, job.names, folder)
+        selection = Selection.read(plan, job.names, folder, job.recipe.template is not None)
         say(f"{selection.rows:,} rows in {len(selection.shards)} shards")
     check_conservation("release", selection.rows, {"in shards": sum(one.rows or 0 for one in selection.shards)})
     if selection.rows == 0:

@@ -1,5 +1,6 @@
 """The Beam graphs: the data's way as transforms, top to bottom. What each step does is in ``transforms/``."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -7,8 +8,9 @@ import apache_beam as beam
 import pyarrow as pa
 
 from transforms.best import Best, EmitCandidates, WalkBest
-from transforms.blocks import MapBlocks, Repartition, Start, number_key
+from transforms.blocks import MapBlocks, Repartition, Start, key_kind, number_key
 from transforms.cap import Cap, Claim, Enforce, Settle
+from transforms.clean import AddOverlaps, Clean, Cleaning, CountGrams
 from transforms.collect import Keep
 from transforms.components import ONE_WORKER, ROUNDS
 from transforms.cut import EmitCut, FindCut, Quotas, Take
@@ -29,6 +31,7 @@ from transforms.decide import (
 from transforms.distance import Distance, EmitSample, EmitVectors, KeepApart, WalkClusters
 from transforms.ingest import IngestSplits
 from transforms.release import ReleasePlan, Select, Write
+from transforms.standing import CENSUS_ROWS, TALLY_ROWS
 from transforms.units import Plan
 
 
@@ -138,6 +141,30 @@ def sample(pipeline: Any, step: EmitSample, folder: str, units: int) -> None:
     map_blocks, repartition = _moves(step.plan.spill)
     rows = _start(pipeline, units) | "sample" >> map_blocks(step, "sample")
     _ = rows | "gather sample" >> repartition(Keep("sample", folder), "gather")
+
+
+def count_grams(pipeline: Any, cleaning: Cleaning, units: int) -> None:
+    """Annotations → how common each of the benchmarks' grams is, left for the command."""
+    map_blocks, repartition = _moves(cleaning.before.spill)
+    counts = _start(pipeline, units) | "count" >> map_blocks(CountGrams(cleaning), "count")
+    _ = counts | "add grams" >> repartition(AddOverlaps(cleaning), "add")
+
+
+def clean(pipeline: Any, step: Clean, units: int) -> None:
+    """Verdicts → verdicts without contaminated records; the report's parts, left for the command."""
+    map_blocks, repartition = _moves(step.before.spill)
+    _ = _start(pipeline, units) | "clean" >> map_blocks(step, "clean") | "add up" >> repartition(_AddBoth(step), "add")
+
+
+@dataclass(frozen=True)
+class _AddBoth:
+    """Census and tally as always; what else a clean step gives, its own way."""
+
+    step: Clean
+
+    def __call__(self, key: bytes, table: Any) -> Any:
+        standing = key_kind(key) in (CENSUS_ROWS, TALLY_ROWS)
+        return (AddUp(self.step.after) if standing else AddOverlaps(self.step.cleaning))(key, table)
 
 
 def every_unit(pipeline: Any, step: Any, units: int) -> None:

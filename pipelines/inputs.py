@@ -14,7 +14,8 @@ from typing import Any
 import orjson
 
 from schemas.errors import GristmillError
-from schemas.recipe import Recipe, Source
+from schemas.recipe import Recipe
+from schemas.source import Source
 from transforms.corpus import sound
 from transforms.ingest import Measuring, SplitWork
 from transforms.readers import FileInfo, FileKind, SourceOptions, list_files, plan_splits, sniff

@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines.wanted import quality_weights, wanted
+from schemas.chat.tokenizer import load_tokenizer
 from schemas.recipe import Recipe, load_recipe
 from transforms.annotate.annotation import Annotation
 from transforms.filters import Chosen, choose
 from transforms.ingest import Measuring
 from transforms.signals import SignalSettings
-from transforms.tokens import digest, load_definition
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Job:
         return sorted(self.recipe.sources)
 
 
-def prepare(recipe_path: Path) -> Job:
+def prepare(recipe_path: Path, work_dir: Path = Path(".gristmill")) -> Job:
     """Read and check everything that can be checked before work starts.
 
     Raises:
@@ -43,7 +43,8 @@ def prepare(recipe_path: Path) -> Job:
     recipe = load_recipe(recipe_path)
     base = recipe_path.resolve().parent
     filters = choose(recipe.filters, recipe.tokenizer is not None, base)
-    tokenizer = load_definition(recipe.tokenizer, base) if recipe.tokenizer else None
+    chat = load_tokenizer(recipe.tokenizer, base) if recipe.tokenizer else None
+    tokenizer = chat.definition if chat else None
     exact, near = recipe.dedup.exact, recipe.dedup.near
     settings = SignalSettings(
         exact_compare=exact.compare if exact else None,
@@ -51,8 +52,8 @@ def prepare(recipe_path: Path) -> Job:
         shingle=near.shingle if near else 5,
         permutations=near.permutations if near else 8,
         hash_seed=near.hash_seed if near else 1,
-        tokenizer=digest(tokenizer) if tokenizer else None,
+        tokenizer=chat.digest if chat else None,
     )
     weights = quality_weights(recipe)
-    annotations = wanted(recipe, base, filters, bool(weights))
+    annotations = wanted(recipe, base, work_dir.resolve(), filters, bool(weights), chat)
     return Job(recipe, base, tokenizer, settings, filters, annotations, weights)

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from pipelines.accounts import Ingested
 from pipelines.job import Job
+from schemas.features import FEATURES
 from schemas.manifest import File, Measures
 from schemas.recipe import Recipe
 from transforms.annotate.annotation import key
@@ -18,7 +19,7 @@ from transforms.census import SOURCES, Grouping, by_group
 from transforms.collect import collected
 from transforms.corpus import Block, read_batch
 from transforms.cut import Quotas, quota
-from transforms.filters import rule_names
+from transforms.filters import needed, rule_names
 from transforms.keys import hex_ids
 from transforms.lsh import curve, solve_bands
 from transforms.mix import Target
@@ -55,7 +56,8 @@ def decide_plan(
         ),
         filters=job.filters,
         filter_rules=rule_names(job.filters),
-        annotations=tuple(str(corpus / "annotations" / key(one)) for one in job.annotations),
+        annotations=tuple((str(corpus / "annotations" / key(one)), tuple(one.schema.names)) for one in job.annotations),
+        filter_columns=(*FEATURES.names, *(name for one in needed(job.filters) for name in one.schema.names)),
         keep=tuple(recipe.dedup.keep),
         exact=exact.compare if exact else None,
         near=near.compare if near else None,
@@ -286,6 +288,7 @@ class Selection:
     ledger: list[File]
     # by (source, split): unique records and released measures
     selected: dict[tuple[str, str], dict[str, int]]
+    supervised: bool  # whether supervised tokens were counted
 
     @property
     def rows(self) -> int:
@@ -296,10 +299,13 @@ class Selection:
             one for (owner, part), one in self.selected.items() if source in (None, owner) and split in (None, part)
         ]
         sums = {name: sum(one[name] for one in chosen) for name in _MEASURES}
-        return Measures.model_validate(sums | {"tokens": sums["tokens"] if tokens else None})
+        supervised = sum(one["supervised_tokens"] for one in chosen) if self.supervised else None
+        return Measures.model_validate(
+            sums | {"tokens": sums["tokens"] if tokens else None, "supervised_tokens": supervised}
+        )
 
     @staticmethod
-    def read(plan: ReleasePlan, names: list[str], folder: Path) -> "Selection":
+    def read(plan: ReleasePlan, names: list[str], folder: Path, supervised: bool) -> "Selection":
         def files(name: str, place: str) -> list[File]:
             rows = sorted(collected(folder, name), key=lambda row: str(row["name"]))
             return [File(path=f"{place}/{row.pop('name')}", **row) for row in rows]
@@ -310,4 +316,4 @@ class Selection:
             }
             for row in collected(folder, "selected")
         }
-        return Selection(files("shard", "data"), files("ledger", "ledger"), selected)
+        return Selection(files("shard", "data"), files("ledger", "ledger"), selected, supervised)

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from pipelines.balancing import cluster_targets, held_and_asked, quotas_of, settle_lengths, whole_bins
+from pipelines.benchmarks import decontaminate
 from pipelines.outcome import Outcome
 from pipelines.selecting import Run, Step
 from schemas.errors import GristmillError
@@ -15,15 +16,18 @@ from schemas.manifest import ClusterRow
 from schemas.recipe import Recipe
 from schemas.selection import Best, Diversity
 from schemas.units import Amount, Share
+from transforms.annotate.annotation import Annotation
 from transforms.annotate.tags import TASKS
 from transforms.appoint import AssignClusters
 from transforms.best import Best as BestPlan
 from transforms.best import KeepBest, lowest_kept
 from transforms.cap import Cap
 from transforms.census import SOURCES, Grouping, by_group
+from transforms.clean import RULES
 from transforms.clusters import fit
 from transforms.corpus import read_batch, write_batch
 from transforms.cut import Take
+from transforms.decontaminate.match import Contamination
 from transforms.distance import MOST, Distance, EmitSample, in_order
 from transforms.keys import halves
 from transforms.mix import fill
@@ -33,9 +37,13 @@ BIN_BEST = 4
 """Candidates looked at per record wanted, at first; four times as many when the walk ran out."""
 
 
-def steps_of(recipe: Recipe, names: list[str]) -> list[Step]:
+def steps_of(recipe: Recipe, names: list[str], annotations: tuple[Annotation, ...]) -> list[Step]:
     """The recipe's selection, step by step."""
     steps: list[Step] = []
+    if recipe.decontaminate is not None:
+        index = next(one for one in annotations if isinstance(one, Contamination))
+        act = partial(decontaminate, settings=recipe.decontaminate, found=index)
+        steps.append(Step("decontaminate", RULES, SOURCES, act))
     if recipe.balance is not None:
         balance = recipe.balance
         lengths = Grouping("length", balance.per, measure=balance.by, edges=tuple(balance.edges))
@@ -123,7 +131,7 @@ def _quota(run: Run, before: Outcome, after: Plan, diversity: Diversity) -> None
     from pipelines import graphs
 
     assert diversity.quota is not None
-    rule = diversity.quota if isinstance(diversity.quota, str) else [float(share) for share in diversity.quota]
+    rule = diversity.quota if isinstance(diversity.quota, str) else [share.value for share in diversity.quota]
     targets = cluster_targets(before, rule, diversity.remain.value, diversity.clusters)
     held = held_and_asked(before, targets)
     run.note(

@@ -25,7 +25,7 @@ from transforms.shards import file_digest
 
 RUN_FILE = "run.json"
 EXAMPLES = 3
-MEASURES = ("turns", "words", "characters", "tokens")
+MEASURES = ("turns", "words", "characters", "tokens", "supervised_tokens")
 
 
 def verify(release: Path) -> list[str]:

@@ -2,16 +2,25 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+
+from schemas.chat.settings import resolve
+from schemas.chat.tokenizer import ChatTokenizer
 from schemas.errors import GristmillError
+from schemas.features import FEATURES
 from schemas.recipe import Recipe
 from schemas.selection import Diversity, Model2Vec, SentenceModel
 from schemas.strict import nearest
 from transforms.annotate.annotation import Annotation, Checked, key
 from transforms.annotate.embedding import HashedTfidf, sentence_embedding, static_embedding
+from transforms.annotate.language import Language
 from transforms.annotate.openings import Openings
 from transforms.annotate.quality import WEIGHTS, Quality
+from transforms.annotate.scores.chosen import model_scores
+from transforms.annotate.supervised import SupervisedTokens
 from transforms.annotate.tags import TASKS, Tags
 from transforms.annotate.verb_noun import VerbNoun
+from transforms.decontaminate.stored import contamination
 from transforms.filters import Chosen, needed
 
 
@@ -21,7 +30,7 @@ def quality_weights(recipe: Recipe) -> tuple[tuple[str, float], ...]:
     Raises:
         GristmillError: a weight for a component that does not exist, or no weight above 0.
     """
-    if recipe.quality is None and "quality" not in recipe.orders:
+    if recipe.quality is None and not {"quality", "evol"} & recipe.orders:
         return ()
     given = recipe.quality.weights if recipe.quality else {}
     for name in given:
@@ -33,8 +42,10 @@ def quality_weights(recipe: Recipe) -> tuple[tuple[str, float], ...]:
     return tuple(sorted(weights.items()))
 
 
-def wanted(recipe: Recipe, base: Path, filters: Chosen, quality: bool) -> tuple[Annotation, ...]:
-    """Everything that has to be measured for this recipe, each once, by key.
+def wanted(
+    recipe: Recipe, base: Path, cache: Path, filters: Chosen, quality: bool, tokenizer: ChatTokenizer | None
+) -> tuple[Annotation, ...]:
+    """Everything that has to be measured for this recipe, each once, by key; a judge's replies go to ``cache``.
 
     Raises:
         GristmillError: a model or a file that is needed is absent.
@@ -45,7 +56,13 @@ def wanted(recipe: Recipe, base: Path, filters: Chosen, quality: bool) -> tuple[
             if name not in TASKS:
                 raise GristmillError(f"release.curriculum.{stage.name}: unknown task {name!r}; {nearest(name, TASKS)}")
     if recipe.tagged:
-        found.append(Tags())
+        found += [Tags(), Language()]
+    if recipe.template is not None and tokenizer is not None:
+        found.append(SupervisedTokens(resolve(recipe.template, tokenizer, base)))
+    if recipe.decontaminate is not None:
+        found.append(contamination(recipe.decontaminate, base, cache))
+    if recipe.scores is not None:
+        found += model_scores(recipe.scores, base, cache)
     if quality:
         found.append(Quality())
     if recipe.diversity is not None and recipe.diversity.max_opening is not None:
@@ -59,7 +76,21 @@ def wanted(recipe: Recipe, base: Path, filters: Chosen, quality: bool) -> tuple[
         if isinstance(one, Checked):
             one.check()
         by_key[key(one)] = one
+    _check_orders(recipe, found)
     return tuple(by_key[name] for name in sorted(by_key))
+
+
+def _check_orders(recipe: Recipe, annotations: list[Annotation]) -> None:
+    """Whatever decides who comes first is measured, and a number."""
+    numbers = [
+        field.name
+        for schema in (FEATURES, *(one.schema for one in annotations))
+        for field in schema
+        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    ]
+    for name in sorted(recipe.orders - {"quality", "evol"} - set(numbers)):
+        hint = nearest(name, ["quality", "evol", *numbers])
+        raise GristmillError(f"{name!r} shall decide who comes first, but nothing measures it; {hint}")
 
 
 def _embedding(diversity: Diversity, base: Path) -> Annotation:

@@ -48,6 +48,7 @@ class Measures(Strict):
     words: int = 0
     characters: int = 0
     tokens: int | None = None
+    supervised_tokens: int | None = Field(None, description="of what is released, under the recipe's template")
 
 
 class SourceAccount(Strict):
@@ -94,6 +95,18 @@ class ClusterRow(Strict):
     kept: int
 
 
+class BenchmarkRow(Strict):
+    """What was found of one benchmark in the records that deduplication left; all of them were dropped."""
+
+    benchmark: str
+    items: int
+    found: int = Field(description="items that stand in a record")
+    fields: dict[str, int] = Field(description="items found, by the field that told: question, answer, passage, whole")
+    dropped: dict[str, int] = Field(description="records by source; one may hold items of several benchmarks")
+    examples: list[str] = Field(description="items that most records hold")
+    misses: list[str] = Field(description="the nearest items that did not convict, with their scores")
+
+
 class StepCost(Strict):
     """What a stage of selection cost, in what was left before and after it."""
 
@@ -114,9 +127,9 @@ class SelectionReport(Strict):
     steps: list[StepCost] = Field(default_factory=list)
     lengths: list[LengthRow] = Field(default_factory=list)
     clusters: list[ClusterRow] = Field(default_factory=list)
-    benchmarks: list[dict[str, Any]] = Field(default_factory=list)
+    benchmarks: list[BenchmarkRow] = Field(default_factory=list)
     portrait: list[dict[str, Any]] = Field(default_factory=list, description="measures of diversity: before, after")
-    missing: dict[str, int] = Field(default_factory=dict, description="rows without a score, by score")
+    missing: dict[str, str] = Field(default_factory=dict, description="what lacks a score, and why, by score")
 
 
 class Manifest(Strict):

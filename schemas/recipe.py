@@ -12,135 +12,26 @@ from typing import Annotated, Any, Literal
 import orjson
 from pydantic import Field, field_validator, model_validator
 
+from schemas.chat.settings import TemplateChoice
 from schemas.decontaminate import Decontaminate
+from schemas.dedup import Dedup
 from schemas.errors import GristmillError
+from schemas.scores import Scores
 from schemas.selection import Balance, Best, Diversity, Like, Quality, Stage
+from schemas.source import Ingest, Source
 from schemas.strict import Strict, read_yaml, validate
 from schemas.units import Amount, Share, Size
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-Compare = Literal["whole", "prompt", "response"]
-
-
-class Source(Strict):
-    """One source of records: where it lies, how to read it, what is known of it."""
-
-    path: str | list[str] = Field(
-        description="file, folder, glob or URL, or a list of them; hub:owner/name@revision#split for a hub data set; "
-        "relative paths start at the recipe's folder"
-    )
-    origin: Literal["human", "synthetic", "mixed"] | None = Field(
-        None, description="who wrote the answers; decides who survives deduplication"
-    )
-    license: str | None = Field(None, description="SPDX identifier or the name of the licence")
-    generator: str | None = Field(None, description="the model that wrote the answers, if one did")
-    language: str | None = Field(None, description="language code of the records, for example en")
-    task: str | None = Field(None, description="task of records that name none themselves")
-    priority: Annotated[int, Field(ge=-(2**15), lt=2**15)] = Field(
-        0, description="survivor order between sources: the lower number stays"
-    )
-    container: str | None = Field(None, description="force a container instead of recognising it")
-    shape: str | None = Field(None, description="force a shape instead of recognising it")
-    columns: dict[str, str] | None = Field(None, description="manual mapping: what we need -> the column it is in")
-    trees: Literal["all", "best"] = Field("all", description="OASST trees: every path, or the best ranked one")
-    placeholders: dict[str, str] = Field(default_factory=dict, description="values for {{name}} placeholders")
-    ftfy: bool = Field(False, description="repair mojibake with ftfy")
-    encoding: str | None = Field(None, description="text encoding, when it is not UTF-8 or UTF-16 with a BOM")
-    redact: list[Literal["email", "phone", "ip", "card", "iban", "key"]] = Field(
-        default_factory=list,
-        description="personal data that is replaced in all texts by its kind, for example [EMAIL]; counts per kind go "
-        "to the record's extra",
-    )
-    max_bad: Share | None = Field(None, description="share of rows that may be quarantined; overrides ingest.max_bad")
-    max_loss: Share | None = Field(
-        None, description="share of rows that deduplication may drop; overrides dedup.max_source_loss"
-    )
-
-    @property
-    def paths(self) -> list[str]:
-        return [self.path] if isinstance(self.path, str) else list(self.path)
-
-
-class Ingest(Strict):
-    """How files become blocks."""
-
-    max_bad: Share = Field(
-        default=Share.parse("5 %"), description="error budget: the run stops when more of a source is quarantined"
-    )
-    unreadable_file: Literal["stop", "skip"] = Field(
-        "stop", description="a file that cannot be read at all stops the run before work starts, or is skipped"
-    )
-    split: Size = Field(default=Size.parse("16 MiB"), description="a JSONL file is read in pieces of this size")
-    block: Size = Field(default=Size.parse("4 MiB"), description="text per block, the unit of work")
-
-
-class Exact(Strict):
-    """Exact deduplication on normalised content."""
-
-    compare: Compare = Field("whole", description="what must be equal")
-
-
-class Near(Strict):
-    """Near deduplication: MinHash candidates, each verified on the real shingle sets."""
-
-    similarity: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.8, description="Jaccard similarity of word shingles from which two records are near duplicates"
-    )
-    recall: Share = Field(
-        default=Share.parse("99 %"), description="share of pairs at that similarity that must be found"
-    )
-    compare: Compare = Field("whole", description="what is compared")
-    answers: Annotated[float, Field(ge=0, lt=1)] = Field(
-        0.5,
-        description="where the whole is compared, how similar the words of the answers must be too (Jaccard of word "
-        "sets): another question about the same long text is no duplicate; 0: not asked",
-    )
-    shingle: Annotated[int, Field(ge=1, le=20)] = Field(5, description="words per shingle (5 as in Lee et al. 2022)")
-    permutations: Annotated[int, Field(ge=8, le=1024)] = Field(128, description="MinHash permutations")
-    hash_seed: Annotated[int, Field(ge=0, lt=2**32)] = Field(1, description="datasketch's permutation seed")
-
-    @field_validator("recall")
-    @classmethod
-    def _can_be_had(cls, recall: Share) -> Share:
-        if not 0 < recall.value < 1:
-            raise ValueError(f"{recall} cannot be promised by hashing; ask for more than 0 % and less than 100 %")
-        return recall
-
-    @property
-    def answer_similarity(self) -> float:
-        """How similar the answers must be, 0 where that is not asked."""
-        return self.answers if self.compare == "whole" else 0.0
-
-
-class Dedup(Strict):
-    """Which of several equal or similar records stays, and what must not happen."""
-
-    exact: Exact | None = Field(default_factory=Exact, description="null switches it off")
-    near: Near | None = Field(default_factory=Near, description="null switches it off")
-    keep: list[Literal["origin", "priority", "longest", "shortest"]] = Field(
-        default=["origin", "priority", "longest"],
-        description="who stays, first criterion first: human before mixed before synthetic, lower source priority, "
-        "longer or shorter answer; the id decides at last",
-    )
-    max_source_loss: Share = Field(
-        default=Share.parse("50 %"), description="wipe-out guard: the run stops when a source loses more than this"
-    )
-
-    @field_validator("keep")
-    @classmethod
-    def _once(cls, keep: list[str]) -> list[str]:
-        if len(set(keep)) != len(keep):
-            raise ValueError(f"a criterion is named twice in {keep}")
-        if {"longest", "shortest"} <= set(keep):
-            raise ValueError("longest and shortest contradict each other")
-        return keep
 
 
 class Mix(Strict):
     """Which share each source has in the release."""
 
     shares: dict[str, Share] | None = Field(None, description="share per source; they add up to 100 %")
-    unit: Literal["rows", "characters", "tokens"] = Field("rows", description="what the shares are counted in")
+    unit: Literal["rows", "characters", "tokens", "supervised_tokens"] = Field(
+        "rows", description="what the shares are counted in; supervised_tokens are what a trainer's loss will see"
+    )
     size: Amount | None = Field(None, description="target size of the release, in the same unit; default: all there is")
     temperature: Annotated[float, Field(gt=0)] | None = Field(
         None,
@@ -162,7 +53,7 @@ class Mix(Strict):
                 raise ValueError(f"shares add up to {float(total * 100):g} %, not 100 %")
             if self.temperature is not None:
                 raise ValueError("give shares or temperature, not both")
-        if self.size is not None and self.size.unit != self.unit:
+        if self.size is not None and self.size.unit != self.unit.removeprefix("supervised_"):
             raise ValueError(f"size is in {self.size.unit} but unit is {self.unit}; make them the same")
         return self
 
@@ -214,13 +105,18 @@ class Recipe(Strict):
     tokenizer: str | None = Field(
         None, description="a Hugging Face tokenizer, folder or tokenizer.json or hub id; needed to count in tokens"
     )
+    template: TemplateChoice | None = Field(
+        None, description="chat template that supervised tokens are counted under: a name such as chatml, or a mapping"
+    )
     ingest: Ingest = Field(default_factory=Ingest)
     filters: dict[str, dict[str, Any]] | None = Field(
-        None, description="filters by name with their settings; default: empty and undesirable"
+        None,
+        description="filters by name with their settings (docs/filters.md); default: those that find defects alone",
     )
     dedup: Dedup = Field(default_factory=Dedup)
     tags: bool = Field(False, description="measure task, format, tone and difficulty, and release task and difficulty")
     quality: Quality | None = Field(None, description="measure the quality score and release it")
+    scores: Scores | None = Field(None, description="scores by models: reward, ifd, deita, judge")
     decontaminate: Decontaminate | None = Field(None, description="benchmarks that the release must not hold")
     balance: Balance | None = Field(None, description="a target for the lengths of answers")
     diversity: Diversity | None = Field(None, description="clusters, caps on phrasings, a distance")
@@ -244,8 +140,12 @@ class Recipe(Strict):
                     raise ValueError(
                         f"mix.shares names {name!r}, which is no source; sources: {', '.join(self.sources)}"
                     )
-            if self.mix.unit == "tokens" and self.tokenizer is None:
-                raise ValueError("mix.unit is tokens but the recipe names no tokenizer; set tokenizer")
+            if self.mix.unit in ("tokens", "supervised_tokens") and self.tokenizer is None:
+                raise ValueError(f"mix.unit is {self.mix.unit} but the recipe names no tokenizer; set tokenizer")
+            if self.mix.unit == "supervised_tokens" and self.template is None:
+                raise ValueError("mix.unit is supervised_tokens but the recipe names no template; set template")
+        if self.template is not None and self.tokenizer is None:
+            raise ValueError("a template needs the tokenizer that it is tokenised with; set tokenizer")
         if self.balance is not None:
             if self.balance.by == "answer_tokens" and self.tokenizer is None:
                 raise ValueError("balance.by is answer_tokens but the recipe names no tokenizer; set tokenizer")
@@ -289,6 +189,7 @@ class Recipe(Strict):
         """Whether anything asks for task tags."""
         return (
             self.tags
+            or "evol" in self.orders
             or (self.balance is not None and self.balance.per == "task")
             or (self.best is not None and self.best.per == "task")
             or any(stage.tasks is not None or stage.difficulty is not None for stage in self.release.curriculum)

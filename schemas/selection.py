@@ -120,7 +120,11 @@ class Best(Strict):
     """The best of what is left, down to a budget, none too near to a better one (DEITA's walk)."""
 
     size: Amount = Field(description='how many records, for example "1000 rows"')
-    by: str = Field("quality", description="the score that decides")
+    by: str = Field(
+        "quality",
+        description="the score that decides: quality, evol (quality times difficulty, as DEITA multiplies its two), "
+        "one of the recipe's scores, or any measured number such as answer_words",
+    )
     similarity: Similarity | None = Field(
         0.9,
         description="cosine similarity to a better record from which one is passed over (DEITA: 0.9); null: not asked",

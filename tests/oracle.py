@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from schemas.recipe import Mix, Recipe, Source
+from schemas.recipe import Mix, Recipe
+from schemas.source import Source
 from transforms.lsh import band_keys, solve_bands
 from transforms.minhash import signatures
 from transforms.shingles import shingle_hash

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from schemas.errors import GristmillError
 from schemas.features import FEATURES
 from transforms.assemble import assemble
-from transforms.filters import DEFAULT, FILTERS, apply, choose
+from transforms.filters import DEFAULT, FILTERS, apply, choose, needed
 from transforms.records import Records
 from transforms.signals import SignalSettings, compute
 
@@ -23,8 +23,10 @@ def features(*conversations: list[tuple[str, str]], **columns: list[Any]) -> pa.
     made = [{"messages": [{"role": role, "content": content} for role, content in one]} for one in conversations]
     for name, values in columns.items():
         made = [one | {name: value} for one, value in zip(made, values, strict=True)]
-    batch = assemble(made, range(len(made)), [0] * len(made))
-    return compute(Records(batch), SETTINGS, None).features
+    records = Records(assemble(made, range(len(made)), [0] * len(made)))
+    batches = [compute(records, SETTINGS, None).features, *(one(records) for one in needed(choose(None, False)))]
+    found = {field.name: batch[field.name] for batch in batches for field in batch.schema}
+    return pa.RecordBatch.from_arrays(list(found.values()), list(found))
 
 
 def pair(prompt: str, answer: str) -> list[tuple[str, str]]:
@@ -127,7 +129,7 @@ def test_a_row_is_decided_alone():
     ("settings", "message"),
     [
         ({"lenght": {}}, r"filters\.lenght: unknown filter; did you mean 'length'\?"),
-        ({"zzz": {}}, r"filters\.zzz: unknown filter; known here: characters, "),
+        ({"zzz": {}}, r"filters\.zzz: unknown filter; known here: attachments, "),
         (
             {"length": {"answer_word": {}}},
             r"filters\.length: answer_word: unknown key; did you mean 'answer_words'\?",

@@ -16,9 +16,7 @@ from transforms.readers.source import FileInfo
 OPTIONS = (
     SourceOptions(),
     SourceOptions(trees="best", ftfy=True, placeholders=(("name", "Mill"),)),
-    SourceOptions(
-        columns=(("instruction", "instruction"), ("output", "messages.0.content"), ("system", "id"))
-    ),
+    SourceOptions(columns=(("instruction", "instruction"), ("output", "messages.0.content"), ("system", "id"))),
 )
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1.5, 10**25, "", "x", "\x00", "\ud800", "\r\n", [], {}, [[]], [{}], [None], {"a": None},
@@ -34,9 +32,7 @@ def swapped(value, rng, depth=0):
         out = {key: swapped(item, rng, depth + 1) for key, item in value.items() if rng.random() > 0.04}
         if out and rng.random() < 0.1:
             out[
-                rng.choice(
-                    ("chosen", "rejected", "label", "messages", "text", "replies", "extra", "tools", "\ud801")
-                )
+                rng.choice(("chosen", "rejected", "label", "messages", "text", "replies", "extra", "tools", "\ud801"))
             ] = rng.choice(VALUES)
         return out
     if isinstance(value, list):
@@ -57,9 +53,7 @@ def damaged(content, rng):
         elif kind == 1:
             data[at] = rng.choice(b'"\\{}[],:\n\t\r\x00\xff\x80')
         elif kind == 2:
-            data[at:at] = rng.choice(
-                (b'"', b"\\", b"{", b"]", b"\n", b"\x00", b"\xed\xa0\x80", b"[" * 2000, b"NaN")
-            )
+            data[at:at] = rng.choice((b'"', b"\\", b"{", b"]", b"\n", b"\x00", b"\xed\xa0\x80", b"[" * 2000, b"NaN"))
         elif kind == 3:
             del data[at : at + rng.randrange(1, 40)]
         elif kind == 4:
@@ -155,9 +149,7 @@ def test_damaged_files(tmp_path, seed):
     records = 0
     for _ in range(100):
         rows = [
-            row
-            for name in rng.sample(list(samples.SHAPES), rng.choice((1, 1, 2)))
-            for row in samples.SHAPES[name][0]
+            row for name in rng.sample(list(samples.SHAPES), rng.choice((1, 1, 2))) for row in samples.SHAPES[name][0]
         ]
         rows = rows * rng.choice((1, 2, 5))
         if rng.random() < 0.6:

@@ -97,9 +97,7 @@ def test_band_keys_are_equal_exactly_where_the_rows_are():
                 band,
                 row[3 * band : 3 * band + 3],
             )
-    assert len(seen) == len(
-        {(band, *row[3 * band : 3 * band + 3]) for row in values.tolist() for band in range(4)}
-    )
+    assert len(seen) == len({(band, *row[3 * band : 3 * band + 3]) for row in values.tolist() for band in range(4)})
 
 
 def test_band_keys_do_not_depend_on_the_batch_or_on_unused_elements():

@@ -117,9 +117,7 @@ def test_flat_rows_in_every_table_container(tmp_path, container):
     path = samples.write(tmp_path, "data", samples.FLAT_CONTAINERS[container](samples.FLAT_ROWS))
     kind, converted, _ = read(path)
     assert kind.shapes == ("alpaca",)
-    assert [one.conversation for one in converted] == [
-        one.conversation for one in conversations(samples.FLAT_ROWS)
-    ]
+    assert [one.conversation for one in converted] == [one.conversation for one in conversations(samples.FLAT_ROWS)]
 
 
 @pytest.mark.parametrize("name", ["sharegpt", "oasst_flat", "oasst_nested", "self_instruct", "toolbench"])
@@ -360,9 +358,7 @@ def test_long_chains_do_not_explode():
 
 def test_columns_by_hand(tmp_path):
     rows = [{"q": {"text": "Why?"}, "replies": ["So.", "Hm."], "lang": "en", "n": 1, "input": "hidden"}]
-    options = SourceOptions(
-        columns=(("instruction", "q.text"), ("output", "replies.0"), ("language", "lang"))
-    )
+    options = SourceOptions(columns=(("instruction", "q.text"), ("output", "replies.0"), ("language", "lang")))
     conversation = only(rows[0], options)
     assert texts(conversation) == [("user", "Why?"), ("assistant", "So.")]
     assert conversation["language"] == "en"
@@ -401,9 +397,7 @@ def test_repair_reaches_every_string(tmp_path):
         {"role": "tool", "content": bad, "tool_call_id": bad},
         {"role": "assistant", "content": bad, "reasoning_content": bad},
     ]
-    path = samples.write(
-        tmp_path, "x", samples.jsonl([{"messages": turns, "task": bad, "k\r": [{bad: bad}]}])
-    )
+    path = samples.write(tmp_path, "x", samples.jsonl([{"messages": turns, "task": bad, "k\r": [{bad: bad}]}]))
     _, (one,), stats = read(path)
     flat = json.dumps(one.conversation)
     assert "\\u0000" not in flat
@@ -431,9 +425,7 @@ def test_raw_controls_in_json_are_read_and_repaired(tmp_path):
 
 
 def test_lone_surrogates_and_nan_are_read(tmp_path):
-    content = (
-        b'{"instruction": "a\\ud800", "output": "b", "score": NaN, "big": 123456789012345678901234567890}\n'
-    )
+    content = b'{"instruction": "a\\ud800", "output": "b", "score": NaN, "big": 123456789012345678901234567890}\n'
     _, (one,), stats = read(samples.write(tmp_path, "x", content))
     assert texts(one.conversation)[0][1] == "a\ufffd"
     assert one.conversation["extra"] == {"big": "123456789012345678901234567890", "score": None}
@@ -483,9 +475,7 @@ def test_array_scan_is_the_same_in_any_window(window):
     ]
     for content in (json.dumps(tricky, indent=2), json.dumps(tricky), f"  \n{json.dumps(tricky)}  \n"):
         raw = content.encode()
-        found: list[Any] = list(
-            json_values(raw[start : start + window] for start in range(0, len(raw), window))
-        )
+        found: list[Any] = list(json_values(raw[start : start + window] for start in range(0, len(raw), window)))
         assert [orjson.loads(value) for value in found] == tricky
     raw = b'{"a": 1}\n {"b":\n "}"}{"c": [{}]}'
     found = list(json_values(raw[start : start + window] for start in range(0, len(raw), window)))
@@ -507,9 +497,7 @@ def test_rows_over_the_limit_are_cut():
 
 @pytest.mark.parametrize("container", ["jsonl.gz", "jsonl.zst", "json.gz"])
 def test_cut_off_compression_delivers_what_is_whole(tmp_path, container):
-    rows = [
-        {"instruction": f"Say {number * 7919 % 1000}", "output": f"{number**5}"} for number in range(5000)
-    ]
+    rows = [{"instruction": f"Say {number * 7919 % 1000}", "output": f"{number**5}"} for number in range(5000)]
     content = samples.JSON_CONTAINERS[container](rows)
     _, converted, stats = read(samples.write(tmp_path, "x", content[: len(content) * 2 // 3]))
     assert stats.records > 500 or container.endswith("zst")
@@ -529,9 +517,7 @@ def test_plain_tsv(tmp_path):
         ("user", 'Is "it" so?\nThink.'),
         ("assistant", '"It" is.\nThe answer is yes.'),
     ]
-    kind, converted, stats = read(
-        samples.write(tmp_path, "y", b"question\tanswer\n" + b"a\tb\n" * 50 + b"lonely\n")
-    )
+    kind, converted, stats = read(samples.write(tmp_path, "y", b"question\tanswer\n" + b"a\tb\n" * 50 + b"lonely\n"))
     assert kind.header == ("question", "answer")
     assert (stats.records, stats.quarantined) == (50, 1)
 
@@ -539,13 +525,9 @@ def test_plain_tsv(tmp_path):
 @pytest.mark.parametrize("container", ["jsonl", "tsv", "parquet", "jsonl-bom", "jsonl-crlf"])
 @pytest.mark.parametrize("split_bytes", [1, 5, 37, 150, 1000, 10**6])
 def test_any_split_size_gives_the_same_rows(tmp_path, container, split_bytes):
-    rows = [
-        {"question": f"q{number} é" + "x" * (number * 7 % 90), "answer": str(number)} for number in range(40)
-    ]
+    rows = [{"question": f"q{number} é" + "x" * (number * 7 % 90), "answer": str(number)} for number in range(40)]
     if container == "tsv":
-        content = b"question\tanswer\n" + b"".join(
-            f"{row['question']}\t{row['answer']}\n".encode() for row in rows
-        )
+        content = b"question\tanswer\n" + b"".join(f"{row['question']}\t{row['answer']}\n".encode() for row in rows)
     elif container == "parquet":
         content = samples.parquet(rows, group=3)
     else:
@@ -591,9 +573,7 @@ def test_a_file_that_cannot_be_read_at_all(tmp_path, content, words):
 
 
 def test_plain_text_is_one_quarantined_row(tmp_path):
-    kind, (one,), _ = read(
-        samples.write(tmp_path, "x.txt", b"It was a dark, stormy night.\nIt rained, too.\n" * 9)
-    )
+    kind, (one,), _ = read(samples.write(tmp_path, "x.txt", b"It was a dark, stormy night.\nIt rained, too.\n" * 9))
     assert (kind.container, kind.shapes) == ("text", ())
     assert "plain text" in one.reason
 
@@ -687,9 +667,7 @@ def test_remote_files_go_through_beam(tmp_path, monkeypatch):
     filesystems = pytest.importorskip("apache_beam.io.filesystems").FileSystems
     path = samples.write(tmp_path, "x.jsonl", samples.jsonl(samples.FLAT_ROWS))
     entry = type("Entry", (), {"path": "store://bucket/in/x.jsonl", "size_in_bytes": path.stat().st_size})
-    monkeypatch.setattr(
-        filesystems, "match", staticmethod(lambda _: [type("M", (), {"metadata_list": [entry]})])
-    )
+    monkeypatch.setattr(filesystems, "match", staticmethod(lambda _: [type("M", (), {"metadata_list": [entry]})]))
     monkeypatch.setattr(filesystems, "open", staticmethod(lambda *_, **__: path.open("rb")))
     (file,) = list_files("store://bucket/in/*.jsonl", "/")
     assert (file.name, file.path) == ("x.jsonl", "store://bucket/in/x.jsonl")
@@ -699,9 +677,7 @@ def test_remote_files_go_through_beam(tmp_path, monkeypatch):
 def test_importing_readers_brings_no_beam():
     import subprocess
 
-    code = (
-        "import sys, transforms.readers; sys.exit('apache_beam' in sys.modules or 'datasets' in sys.modules)"
-    )
+    code = "import sys, transforms.readers; sys.exit('apache_beam' in sys.modules or 'datasets' in sys.modules)"
     root = Path(__file__).resolve().parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
 

@@ -9,12 +9,13 @@ import pytest
 from tokenizers import AddedToken, models, pre_tokenizers, processors
 from tokenizers import Tokenizer as Backend
 
+from schemas.chat.tokenizer import ChatTokenizer, load_tokenizer
 from schemas.errors import GristmillError
 from tests.recipes import chat, run, write_recipe
 from transforms.assemble import assemble
 from transforms.records import Records
 from transforms.signals import SignalSettings, compute
-from transforms.tokens import Tokenizer, digest, load_definition
+from transforms.tokens import Tokenizer
 
 VOCABULARY = (
     "[UNK]",
@@ -93,16 +94,20 @@ def test_features_count_all_and_answers():
     assert features["answer_tokens"].to_pylist() == [3, 5, 0]
 
 
+def digest_of(text: str) -> str:
+    return ChatTokenizer(text).digest
+
+
 @pytest.mark.parametrize("name", ["small", "small/tokenizer.json", "./small"])
 def test_a_tokenizer_by_folder_or_file(named: Path, name: str):
-    text = load_definition(name, named)
+    text = load_tokenizer(name, named).definition
     assert text == definition()
-    assert digest(text) == digest(definition())
-    assert len(digest(text)) == 64
+    assert ChatTokenizer(text).digest == digest_of(definition())
+    assert len(ChatTokenizer(text).digest) == 64
 
 
 def test_an_absolute_place(named: Path):
-    assert load_definition(str(named / "small"), Path("/")) == definition()
+    assert load_tokenizer(str(named / "small"), Path("/")).definition == definition()
 
 
 @pytest.mark.parametrize(
@@ -112,10 +117,10 @@ def test_an_absolute_place(named: Path):
 def test_a_file_that_is_no_tokenizer(tmp_path: Path, content: bytes):
     (tmp_path / "tokenizer.json").write_bytes(content)
     for name in (".", "tokenizer.json"):
-        with pytest.raises(GristmillError, match=r"is no tokenizer\.json") as error:
-            load_definition(name, tmp_path)
+        with pytest.raises(GristmillError, match=r"is no tokenizer\.json|is not UTF-8") as error:
+            load_tokenizer(name, tmp_path)
         assert "\n" not in str(error.value)
-        assert repr(name) in str(error.value)
+        assert name in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["nowhere/at-all", "empty", "\x00", "a/b/c", ""])
@@ -124,16 +129,16 @@ def test_a_tokenizer_that_is_nowhere(tmp_path: Path, name: str):
     assert os.environ["HF_HUB_OFFLINE"]
     (tmp_path / "empty").mkdir()
     with pytest.raises(GristmillError, match="tokenizer ") as error:
-        load_definition(name, tmp_path)
+        load_tokenizer(name, tmp_path)
     assert "\n" not in str(error.value)
 
 
 def test_a_release_counts_tokens(named: Path):
     rows = [chat("the mill", "grinds the grain"), chat("<|im_end|>", "the " * 5)]
-    result = run(write_recipe(named, {"a": {"x.jsonl": list(rows)}}, tokenizer="small"), named / "out")
+    result = run(write_recipe(named, {"a": {"x.jsonl": list(rows)}}, tokenizer="small", filters={}), named / "out")
     counted = {row["messages"][0]["content"]: (row["tokens"], row["answer_tokens"]) for row in result.rows()}
     pieces = len(pre_tokenizers.Whitespace().pre_tokenize_str("<|im_end|>"))
     assert counted == {"the mill": (5, 3), "<|im_end|>": (pieces + 5, 5)}
     assert result.manifest.splits["train"].tokens == 10 + pieces
-    assert result.manifest.tokenizer_digest == digest(definition())
+    assert result.manifest.tokenizer_digest == digest_of(definition())
     assert "| tokens |" in (result.path / "README.md").read_text()

@@ -18,7 +18,7 @@ from transforms.census import order_score
 from transforms.collect import leave
 from transforms.corpus import read_batch
 from transforms.cut import Quotas
-from transforms.distance import in_order, vector_rows
+from transforms.distance import above, in_order, vector_rows
 from transforms.nearest import walk
 from transforms.standing import Standing
 from transforms.units import Ints, Plan, UnitView
@@ -95,10 +95,13 @@ def walk_best(table: pa.Table, budget: Mapping[int, int], similarity: float | No
         found = walk(vectors[rows], similarity, keep_first=len(held), stop_after=len(held) + room)
         own = slice(len(held), len(rows))
         kept[mine] = found.kept[own]
-        passed = np.flatnonzero(found.neighbour[own] >= 0)
+        taken = np.flatnonzero(found.kept[own])
+        # The walk looks at some rows after the one that fills the budget; they go for the budget, whatever is near.
+        end = len(mine) if len(taken) < room else int(taken[-1]) if room else 0
+        passed = np.flatnonzero(found.neighbour[own][:end] >= 0)
         near[mine[passed]] = rows[found.neighbour[own][passed]]
-        value[mine[passed]] = found.similarity[own][passed]
-        held = np.concatenate([held, mine[found.kept[own]]])
+        value[mine[passed]] = above(found.similarity[own][passed], similarity)
+        held = np.concatenate([held, mine[taken]])
     columns = [
         pa.array(addresses),
         pa.array(groups),

@@ -1,7 +1,7 @@
 """Caps: at most so many records with one key (an opening phrase, a verb and noun), the first in a declared order.
 
-A unit sends the first ``most`` rows that it has of a key, and how many there are; the key's part finds the first one
-too many and tells the units that have rows beyond it.
+A unit sends the first ``most`` rows that it has of a key and the one after them, and how many there are; the key's
+part finds the first one too many and tells the units that have rows of that key.
 """
 
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Cap:
 
     def keys(self, view: UnitView) -> U64:
         """The key [rows] of each record, 0 without one."""
-        return np.asarray(view.annotated[self.column].fill_null(0)).astype(np.uint64)
+        return np.asarray(view.column(self.column).fill_null(0)).astype(np.uint64)
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,12 @@ class Claim:
 
 
 def claims(keys: U64, order: U64, addresses: Ints, alive: Any, most: int, unit: int) -> pa.RecordBatch:
-    """CLAIM of a unit's rows [n]: of each key the first ``most`` that are still in."""
+    """CLAIM of a unit's rows [n]: of each key the first ``most`` that are still in, and the one after them, which may be
+    the first of all units that is one too many."""
     rows = np.flatnonzero(alive & (keys != 0))
     rows = rows[np.lexsort((addresses[rows], order[rows], keys[rows]))]
     first, held, rank = ranks(keys[rows])
-    sent = rank < most
+    sent = rank <= most
     columns = [keys[rows], order[rows], addresses[rows], np.where(first, held, 0), np.full(len(rows), unit)]
     return pa.RecordBatch.from_arrays(
         [pa.array(column[sent], field.type) for column, field in zip(columns, CLAIM, strict=True)], schema=CLAIM

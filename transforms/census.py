@@ -47,6 +47,7 @@ def score_order(scores: npt.NDArray[np.float64], choose: U64) -> U64:
     x / (1 + |x|) brings any scale into (-1, 1) and is exact arithmetic, the same on every machine; 32 bits of it stand
     before 32 bits of the hash.
     """
+    scores = np.clip(scores, -1e300, 1e300)  # infinity over infinity would be a missing score
     squashed = (scores / (1 + np.abs(scores)) + 1) / 2
     rank = np.where(np.isnan(squashed), 0.0, np.floor(squashed * (2**32 - 2)) + 1)
     return ((np.uint64(2**32 - 1) - rank.astype(np.uint64)) << np.uint64(32)) | (choose >> np.uint64(32))

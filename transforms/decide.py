@@ -45,7 +45,7 @@ class Survey(_Stage):
 
     def __call__(self, key: bytes, rows: pa.RecordBatch) -> Iterator[tuple[str, bytes, pa.RecordBatch]]:
         view = UnitView(self.plan, key_number(key))
-        rule, _, value, threshold = apply(view.annotated, self.plan.filters)
+        rule, _, value, threshold = apply(view.table(self.plan.filter_columns), self.plan.filters)
         columns: list[pa.Array] = [pa.array(column) for column in (rule, value, threshold)]
         write_batch(
             Path(self.plan.filtered_path(view.number)), pa.RecordBatch.from_arrays(columns, schema=FILTERED), False

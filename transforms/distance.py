@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -95,17 +96,22 @@ class WalkClusters:
         return split_by(found, self.distance.before.units_of(np.asarray(found["address"])))
 
 
+def above(cosines: npt.NDArray[np.float32], similarity: float) -> npt.NDArray[np.float64]:
+    """Cosines that were found to be above ``similarity``, as float64: float32 rounds some of them to below it."""
+    return np.maximum(cosines.astype(np.float64), similarity)
+
+
 def near_drops(table: pa.Table, similarity: float) -> pa.RecordBatch:
     """NEAR_DROP rows of whole groups of ``vector_rows``; arrival order means nothing."""
     groups, _, addresses, ids, vectors = in_order(table)
-    starts = np.flatnonzero(np.r_[True, groups[1:] != groups[:-1]]) if len(groups) else np.empty(0, np.int64)
+    edges = [*np.flatnonzero(np.diff(groups, prepend=-1)).tolist(), len(groups)]
     gone, near, value = [], [], []
-    for start, end in zip(starts.tolist(), [*starts[1:].tolist(), len(groups)], strict=True):
+    for start, end in pairwise(edges):
         found = walk(vectors[start:end], similarity)
         rows = np.flatnonzero(~found.kept)
         gone.append(start + rows)
         near.append(start + found.neighbour[rows])
-        value.append(found.similarity[rows].astype(np.float64))
+        value.append(above(found.similarity[rows], similarity))
     if not gone:
         return NO_NEAR_DROPS
     columns = [

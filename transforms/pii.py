@@ -21,6 +21,9 @@ from transforms.pii_numbers import cards, ibans, ip_addresses, phones
 PII_VERSION = 1
 """Goes into the corpus key of redacted sources and of the annotation: raise it when a detector finds something else."""
 
+PASSES = 8
+"""Bounds the time that a chain of numbers takes, each of which hides the one before."""
+
 Spans = Iterator[tuple[int, int]]
 
 
@@ -156,19 +159,23 @@ def find(text: str, kinds: Iterable[str] = KINDS) -> list[Found]:
 def redact(text: str, kinds: Iterable[str] = KINDS) -> tuple[str, dict[str, int]]:
     """The text with each find replaced by its kind, "[EMAIL]", and how many there were of each kind.
 
-    A text without any is returned as the same object. Redacting again changes nothing.
+    A text without any is returned as the same object. What a replacement uncovers, a second number glued to the first,
+    goes too, up to ``PASSES`` deep; but for such chains, redacting again changes nothing.
     """
-    found = find(text, kinds)
-    if not found:
-        return text, {}
+    wanted = tuple(kinds)
     counts: dict[str, int] = {}
-    pieces: list[str] = []
-    end = 0
-    for one in found:
-        pieces += [text[end : one.start], f"[{one.kind.upper()}]"]
-        end = one.end
-        counts[one.kind] = counts.get(one.kind, 0) + 1
-    return "".join([*pieces, text[end:]]), counts
+    for _ in range(PASSES):
+        found = find(text, wanted)
+        if not found:
+            break
+        pieces: list[str] = []
+        end = 0
+        for one in found:
+            pieces += [text[end : one.start], f"[{one.kind.upper()}]"]
+            end = one.end
+            counts[one.kind] = counts.get(one.kind, 0) + 1
+        text = "".join([*pieces, text[end:]])
+    return text, counts
 
 
 def count(texts: pa.Array, kind: str) -> npt.NDArray[np.int32]:

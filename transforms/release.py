@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from schemas.features import FEATURES
 from schemas.ledger import DROPPED, KEPT, LEDGER
 from schemas.record import RECORD, RELEASE
 from transforms import shards
@@ -40,7 +41,17 @@ SELECTED = pa.schema(
     [("source", pa.int32()), ("split", pa.int32())]
     + [
         (name, pa.int64())
-        for name in ("rows", "unique", "turns", "words", "characters", "tokens", "answer_tokens", "bytes")
+        for name in (
+            "rows",
+            "unique",
+            "turns",
+            "words",
+            "characters",
+            "tokens",
+            "answer_tokens",
+            "supervised_tokens",
+            "bytes",
+        )
     ]
 )
 
@@ -198,8 +209,12 @@ def _selected(view: UnitView, taken: npt.NDArray[np.int32], split: Ints) -> pa.R
             values = taken
         elif name == "unique":
             values = (taken > 0).astype(np.int32)
-        else:
+        elif name in FEATURES.names:
             values = np.asarray(view.features[name].fill_null(0)).astype(np.int64) * taken
+        elif name in view.columns:
+            values = np.asarray(view.column(name).fill_null(0)).astype(np.int64) * taken
+        else:
+            values = 0 * taken
         columns[name] = [int(values[(split == number) & (taken > 0)].sum()) for number in numbers]
     return pa.RecordBatch.from_arrays([pa.array(columns[f.name], f.type) for f in SELECTED], schema=SELECTED)
 

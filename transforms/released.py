@@ -65,9 +65,9 @@ def stages_of(view: UnitView, curriculum: tuple[CurriculumStage, ...]) -> Ints:
         if one.sources is not None:
             meets &= view.source in one.sources
         if one.tasks is not None:
-            meets &= np.isin(np.asarray(view.annotated["task"]), one.tasks)
+            meets &= np.isin(np.asarray(view.column("task")), one.tasks)
         if one.difficulty is not None:
-            meets &= np.asarray(view.annotated["difficulty"]) <= np.float32(one.difficulty)
+            meets &= np.asarray(view.column("difficulty")) <= np.float32(one.difficulty)
         if one.answer_words is not None:
             meets &= np.asarray(view.features["answer_words"]) <= one.answer_words
         found[meets] = number
@@ -78,7 +78,7 @@ def measured(standing: Standing, stage: Ints) -> dict[str, pa.Array]:
     """The MEASURED columns [rows] but ``copy``; null where the recipe asks for no such measure."""
     view = standing.view
     columns: dict[str, Any] = {name: view.features[name] for name in view.features.schema.names}
-    columns |= {name: view.annotated[name] for name in ("supervised_tokens", "difficulty") if name in view.columns}
+    columns |= {name: view.column(name) for name in ("supervised_tokens", "difficulty") if name in view.columns}
     if standing.plan.weights:
         columns["quality"] = pa.array(view.score("quality").astype(np.float32), from_pandas=True)
     columns["cluster"] = pa.array(standing.cluster, mask=standing.cluster < 0)
@@ -96,7 +96,7 @@ def tagged(view: UnitView, rows: Ints, task: pa.Array, language: pa.Array) -> di
     found = {}
     if "task" in view.columns:
         names = pa.array([name.replace("_", "-") for name in TASKS])
-        found["task"] = pc.coalesce(task, names.take(view.annotated["task"].take(pa.array(rows))))
+        found["task"] = pc.coalesce(task, names.take(view.column("task").take(pa.array(rows))))
     if "language" in view.columns:
-        found["language"] = pc.coalesce(language, view.annotated["language"].take(pa.array(rows)))
+        found["language"] = pc.coalesce(language, view.column("language").take(pa.array(rows)))
     return found

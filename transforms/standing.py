@@ -109,7 +109,7 @@ class Standing:
             return np.zeros(self.view.rows, np.int64)
         if owner == "source":
             return np.full(self.view.rows, self.view.source, np.int64)
-        return (self.cluster if owner == "cluster" else np.asarray(self.view.annotated["task"])).astype(np.int64)
+        return (self.cluster if owner == "cluster" else np.asarray(self.view.column("task"))).astype(np.int64)
 
     def weight(self, grouping: Grouping) -> Ints:
         """What each row weighs: rows, or in a mix its unit, as often as it stands."""

@@ -1,15 +1,11 @@
-"""Token counts under a Hugging Face tokenizer, named by folder, ``tokenizer.json`` or hub id."""
+"""Token counts under a Hugging Face tokenizer's definition (``tokenizer.json``)."""
 
-import hashlib
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-
-from schemas.errors import GristmillError
 
 
 class Tokenizer:
@@ -33,44 +29,3 @@ class Tokenizer:
             encodings = self._backend.encode_batch_fast(window, add_special_tokens=False)
             counts[start : start + len(window)] = [len(encoding) for encoding in encodings]
         return counts
-
-
-def load_definition(name: str, base: Path) -> str:
-    """The ``tokenizer.json`` text of a folder, a file (relative to ``base``) or a hub id.
-
-    Raises:
-        GristmillError: nothing usable is there.
-    """
-    path = (base / name).expanduser()
-    file = path / "tokenizer.json" if path.is_dir() else path
-    if file.is_file():
-        text = file.read_text(encoding="utf-8", errors="replace")
-    elif path.exists():
-        text = _from_transformers(str(path))
-    else:
-        text = _from_transformers(name)
-    try:
-        Tokenizer(text)
-    except Exception as error:  # the backend raises bare Exception
-        raise GristmillError(f"tokenizer {name!r}: {file} is no tokenizer.json ({error}); name another") from None
-    return text
-
-
-def _from_transformers(name: str) -> str:
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
-        return str(tokenizer.backend_tokenizer.to_str())
-    except AttributeError:
-        raise GristmillError(f"tokenizer {name!r} has no fast version (tokenizer.json), which counting needs") from None
-    except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise GristmillError(
-            f"tokenizer {name!r} is neither a folder, a tokenizer.json nor a hub id that can be loaded: {first}"
-        ) from None
-
-
-def digest(definition: str) -> str:
-    """sha256 of the definition: what the manifest names the tokenizer by."""
-    return hashlib.sha256(definition.encode()).hexdigest()

@@ -1,6 +1,6 @@
 """The plan that decisions share, and units: neighbouring blocks of a source, seen as one run of addresses."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -39,7 +39,8 @@ class Plan:
     sources: tuple[SourceRules, ...]
     filters: Chosen
     filter_rules: tuple[str, ...]
-    annotations: tuple[str, ...]  # folders of the annotations' columns in the corpus
+    annotations: tuple[tuple[str, tuple[str, ...]], ...]  # folders in the corpus, and the columns in each
+    filter_columns: tuple[str, ...]  # what the filters read
     keep: tuple[str, ...]
     exact: str | None  # what is compared
     near: str | None
@@ -114,24 +115,38 @@ class UnitView:
         batches = [read_batch(block.signals).select(FEATURES.names) for block in self.blocks]
         self.features = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
         self.addresses = self.base + np.arange(self.rows)
-
-    @cached_property
-    def annotated(self) -> pa.RecordBatch:
-        """The features and the columns of all annotations; a licence that a row does not state is its source's."""
-        columns = dict(zip(self.features.schema.names, self.features.columns, strict=True))
-        for folder in self.plan.annotations:
-            batches = [read_batch(annotation_path(folder, block.text)) for block in self.blocks]
-            found = batches[0] if len(batches) == 1 else pa.concat_batches(batches)
-            columns |= dict(zip(found.schema.names, found.columns, strict=True))
-        default = self.plan.sources[self.source].license
-        if "licence" in columns and default is not None:
-            columns["licence"] = columns["licence"].fill_null(default)
-        return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+        self._read: dict[str, list[pa.Array]] = {}
 
     @property
-    def columns(self) -> list[str]:
-        """Names of all columns there are."""
-        return list(self.annotated.schema.names)
+    def columns(self) -> set[str]:
+        """Names of all columns there are: features and annotations."""
+        return {*FEATURES.names, *(name for _, names in self.plan.annotations for name in names)}
+
+    def column(self, name: str) -> pa.Array:
+        """A feature or an annotation's column [rows]; a licence that a row does not state is its source's."""
+        if name in FEATURES.names:
+            return self.features[name]
+        if name not in self._read:
+            folder, names = next(one for one in self.plan.annotations if name in one[1])
+            batches = [read_batch(annotation_path(folder, block.text)) for block in self.blocks]
+            for column in names:
+                parts = [batch[column] for batch in batches]
+                self._read[column] = parts
+        parts = self._read[name]
+        if len(parts) > 1:
+            parts[:] = [pa.concat_arrays(parts)]  # only of columns that are asked for: a copy of their rows
+        found = parts[0]
+        default = self.plan.sources[self.source].license
+        return found.fill_null(default) if name == "licence" and default is not None else found
+
+    @property
+    def annotated(self) -> pa.RecordBatch:
+        return self.table(sorted(self.columns))
+
+    def table(self, names: Iterable[str]) -> pa.RecordBatch:
+        """Some columns as one batch."""
+        chosen = list(names)
+        return pa.RecordBatch.from_arrays([self.column(name) for name in chosen], chosen)
 
     def signatures(self, rows: Ints) -> npt.NDArray[np.uint32]:
         """Signatures of some rows [n, permutations]."""
@@ -143,7 +158,7 @@ class UnitView:
 
     def vectors(self, rows: Ints) -> npt.NDArray[np.float32]:
         """Embeddings of some rows [n, dimensions]."""
-        column = self.annotated["embedding"]
+        column = self.column("embedding")
         flat = np.asarray(column.flatten()).reshape(len(column), column.type.list_size)
         return flat[rows].astype(np.float32)
 
@@ -171,16 +186,18 @@ class UnitView:
         """What each row weighs in the mix's unit."""
         if self.plan.mix_unit == "rows":
             return np.ones(self.rows, np.int64)
-        columns = self.features if self.plan.mix_unit in FEATURES.names else self.annotated
-        return np.asarray(columns[self.plan.mix_unit].fill_null(0)).astype(np.int64)
+        return np.asarray(self.column(self.plan.mix_unit).fill_null(0)).astype(np.int64)
 
     def score(self, name: str) -> npt.NDArray[np.float64]:
         """A score [rows], NaN where it is missing."""
+        if name == "evol":
+            # DEITA's "evol score" is complexity times quality; here both are by rules.
+            return self.score("quality") * self.score("difficulty")
         if name == "quality":
             from transforms.annotate.quality import quality
 
             parts = {
-                part: np.asarray(self.annotated[f"quality_{part}"].fill_null(np.nan)) for part, _ in self.plan.weights
+                part: np.asarray(self.column(f"quality_{part}").fill_null(np.nan)) for part, _ in self.plan.weights
             }
             return quality(parts, dict(self.plan.weights))
-        return np.asarray(self.annotated[name].cast(pa.float64()).fill_null(np.nan))
+        return np.asarray(self.column(name).cast(pa.float64()).fill_null(np.nan))

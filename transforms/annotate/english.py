@@ -135,7 +135,7 @@ PARTICIPLES = _words("""
 PREDICATES = _words("""
     accurate bad better correct false good important incorrect possible real right true wrong
     """)
-FUNCTION = _words("""
+KNOWN = DETERMINERS | _words("""
     a an and are as be by can does for from how i in is it me my of on or that the this to what which with you
     your
     """)

@@ -33,7 +33,7 @@ WEIGHTS: dict[str, float] = {
     "clarity": 1.0,  # the prompt can be answered
     "relation": 1.0,  # prompt and answer speak of the same thing
 }
-"""Components and default weights. They were set by reading the best and worst of four real sources, not fitted."""
+"""Components and default weights. They were set by reading the best and worst of four real sources."""
 
 FLOOR = 0.05
 """A component counts as at least this: a zero would make all other components meaningless."""

@@ -26,30 +26,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
+from transforms.annotate import english
 from transforms.annotate.embedding.vectors import chosen_texts
 from transforms.annotate.english import (
     ADVERBS,
     AUXILIARIES,
-    CLAUSE,
     DETERMINERS,
-    END,
-    FUNCTION,
     INDIRECT,
-    LABEL,
-    OF,
+    KNOWN,
     PARTICIPLES,
     PARTICLES,
-    PASSED,
-    POLITE,
     PREDICATES,
     PREPOSITIONS,
     PRONOUNS,
     QUESTION,
     STOPS,
-    TASK,
     VERBS,
-    WISH,
-    WORD,
     lemma,
     singular,
 )
@@ -58,6 +50,8 @@ from transforms.records import Records
 Pair = tuple[str, str]
 
 SCHEMA = pa.schema([("verb_noun", pa.uint64())])
+_NO_NOUN = STOPS | VERBS | DETERMINERS
+_ARTICLES = ("the", "a", "an")
 _STANDING = ("following", "one", "each", "this", "these", "those", "above", "below")  # may stand alone: "sort these"
 HEAD, TAIL = 600, 400
 """Characters read at the beginning and at the end of a text."""
@@ -66,13 +60,13 @@ HEAD, TAIL = 600, 400
 def verb_noun(text: str) -> Pair | None:
     """The readable pair of an instruction, both in lower case and in their base form."""
     head, tail = (text[:HEAD], text[-TAIL:]) if len(text) > HEAD + TAIL else (text, text)
-    sentences = [part for part in END.split(head) if part.strip()]
+    sentences = [part for part in english.END.split(head) if part.strip()]
     for sentence in sentences[:3]:
         if found := _sentence(sentence):
             return found
-        if not PASSED.match(sentence.lstrip()):
+        if not english.PASSED.match(sentence.lstrip()):
             break
-    last = [part for part in END.split(tail) if part.strip()]
+    last = [part for part in english.END.split(tail) if part.strip()]
     if last and (found := _sentence(last[-1])):
         return found
     for sentence in reversed(sentences if len(text) <= HEAD + TAIL else sentences + last):
@@ -119,20 +113,20 @@ def verb_nouns(texts: pa.Array) -> list[Pair | None]:
 
 
 def _sentence(sentence: str) -> Pair | None:
-    label = LABEL.match(sentence)
+    label = english.LABEL.match(sentence)
     text = sentence[label.end() if label else 0 :].replace("’", "'")
-    if task := TASK.search(text):
+    if task := english.TASK.search(text):
         text = text[task.end() :]
-    polite = POLITE.match(text)
-    words = WORD.findall((text[polite.end() :] if polite else text).lower())
+    polite = english.POLITE.match(text)
+    words = english.WORD.findall((text[polite.end() :] if polite else text).lower())
     if not words or not _english(words, sentence):
         return None
-    if words[0] not in VERBS and CLAUSE.match(words[0]) and (len(words) < 2 or words[1] not in QUESTION):
+    if words[0] not in VERBS and english.CLAUSE.match(words[0]) and (len(words) < 2 or words[1] not in QUESTION):
         words = _main_clause(words)
     found = _asked_for(words)
     if found is None and (polite or words[0] in ("i", "we", "i'd", "we'd", "i'll", "we'll")):
         # "Can you swim": what was skipped is the question; "I'd like a latte": it is the verb
-        found = _question(WORD.findall(text.lower())) or _wanted(text)
+        found = _question(english.WORD.findall(text.lower())) or _wanted(text)
     if found is None and words[-1] == "?":  # "After the eagle was caught, where did it live?"
         for at in range(1, len(words) - 1):
             if words[at] in QUESTION and (words[at - 1] == "," or words[at + 1] in AUXILIARIES):
@@ -147,8 +141,8 @@ def _asked_for(words: list[str]) -> Pair | None:
 
 
 def _wanted(text: str) -> Pair | None:
-    wish = WISH.match(text)
-    noun = _head(WORD.findall(text[wish.end() :].lower()), 0) if wish else None
+    wish = english.WISH.match(text)
+    noun = _head(english.WORD.findall(text[wish.end() :].lower()), 0) if wish else None
     return ("want", noun) if noun else None
 
 
@@ -162,8 +156,8 @@ def _main_clause(words: list[str]) -> list[str]:
     if comma == len(words):
         return words
     text = " ".join(words[comma + 1 :]) + " "
-    polite = POLITE.match(text)
-    return WORD.findall(text[polite.end() :] if polite else text) or words
+    polite = english.POLITE.match(text)
+    return english.WORD.findall(text[polite.end() :] if polite else text) or words
 
 
 def _english(words: list[str], sentence: str) -> bool:
@@ -171,7 +165,7 @@ def _english(words: list[str], sentence: str) -> bool:
         foreign = sum(1 if letter < "\u0250" else 4 for letter in sentence if letter > "\u00bf" and letter.isalpha())
         if 10 * foreign > len(sentence):
             return False
-    return len(words) <= 4 or not FUNCTION.isdisjoint(words) or words[0] in QUESTION or words[0] in AUXILIARIES
+    return len(words) <= 4 or not KNOWN.isdisjoint(words) or words[0] in QUESTION or words[0] in AUXILIARIES
 
 
 def _instruction(words: list[str]) -> Pair | None:
@@ -179,7 +173,7 @@ def _instruction(words: list[str]) -> Pair | None:
     if verb not in VERBS or len(words) < 2:
         return None
     following = words[1]
-    if following in AUXILIARIES or following in ("'s", ":", "-", "=") or (following == "of" and verb not in OF):
+    if following in AUXILIARIES or following in ("'s", ":", "-", "=") or (following == "of" and verb not in english.OF):
         return None  # "Name of the city", "Answer is": a noun after all
     at = 1
     while at + 1 < len(words) and words[at] in ("and", "or", ",", "/") and words[at + 1] in VERBS:
@@ -296,8 +290,12 @@ def _head(words: list[str], at: int, asking: bool = False) -> str | None:
         word = words[place]
         following = words[place + 1] if place + 1 < len(words) else ""
         if not word[0].isalpha():
-            if head is None and (word[0].isdigit() or word in "\"'“‘`*("):
-                continue  # "10 ideas", a quoted name
+            if word[0].isdigit() or (head is None and word in "\"'“‘`*("):
+                continue  # "top 10 ideas", a quoted name
+            lone = head is not None and words[place - 2] in ("a", "an")
+            if word == "," and lone and following[:1].isalpha() and following not in _NO_NOUN:
+                head = None  # "a short, funny poem"
+                continue
             if word == "'s":
                 head = None  # "the dog's owner": the owner is meant
                 continue
@@ -307,12 +305,14 @@ def _head(words: list[str], at: int, asking: bool = False) -> str | None:
             continue
         if head is None and word == "of" and words[place - 1] in DETERMINERS:
             continue  # "each of these", "one of your"
-        if word in STOPS or word in PRONOUNS:
+        goes_on = following[:1].isalpha() and following not in STOPS
+        if word in STOPS or (word in PRONOUNS and not (word == "us" and goes_on)) or (head and word in _ARTICLES):
             break
         if word in ADVERBS or (word.endswith("ly") and len(word) > 4 and word not in ("family", "reply", "supply")):
-            if head is None:
+            if head is None and goes_on:
                 continue
-            break
+            if head or word in ADVERBS:
+                break  # else it ends in "ly" and is no adverb: "oligopoly", "a friendly, short letter"
         if word.endswith("'s"):
             head = None
             continue

@@ -1,8 +1,9 @@
-"""The last step of every reader: checks, repair, placeholders. In one place, so no shape can forget it."""
+"""The last step of every reader: checks, repair, placeholders, redaction. In one place, so no shape can forget it."""
 
 from typing import Any
 
 from schemas.errors import Unreadable
+from transforms.readers.redaction import Redaction
 from transforms.readers.shape import Conversation
 from transforms.readers.source import ReadStats, SourceOptions
 from transforms.repair import repair_text
@@ -12,7 +13,8 @@ _NAMES = ("task", "language", "license", "generator")
 
 
 class Finish:
-    """Checks that a conversation has an answer, repairs all its strings in place and fills placeholders.
+    """Checks that a conversation has an answer, repairs all its strings in place, fills placeholders and takes
+    personal data out where the source asks for it.
 
     Calling it raises Unreadable for a conversation without messages or without an assistant message.
     """
@@ -21,6 +23,7 @@ class Finish:
         self.stats = stats
         self.ftfy = options.ftfy
         self.placeholders = [("{{" + name + "}}", value) for name, value in options.placeholders]
+        self.redaction = Redaction(options.redact) if options.redact else None
 
     def __call__(self, conversation: Conversation, raw: bytes | None, row: Any) -> Conversation:
         messages = conversation["messages"]
@@ -37,6 +40,8 @@ class Finish:
                     for mark, value in self.placeholders:
                         if mark in message["content"]:
                             message["content"] = message["content"].replace(mark, value)
+        if self.redaction is not None:
+            self.redaction(conversation)
         return conversation
 
     def _repair(self, conversation: Conversation) -> None:

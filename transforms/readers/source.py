@@ -1,9 +1,10 @@
 """The nouns of reading: options, file, kind, split, row, and what became of the row."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple
 
 from schemas.errors import Unreadable
+from transforms.pii import PII_VERSION
 
 MAX_ROW_BYTES = 64 * 2**20  # A longer row is quarantined: it would stall one worker and cannot be trained on.
 KEPT_BYTES = 64 * 2**10  # What quarantine keeps of a row that is too long or of the rest of a broken file.
@@ -22,6 +23,10 @@ class SourceOptions:
     ``columns`` maps target to column, (("output", "data.reply"), …); a dotted path reaches nested fields.
     ``trees``: every root-to-assistant path of an OASST tree, or the best ranked one.
     ``placeholders``: values for ``{{name}}`` in contents; a placeholder without a value stays.
+    ``redact``: kinds of personal data (``transforms.pii.KINDS``) that are replaced in all texts.
+
+    The ``repr`` is part of the corpus key. Options that came later are left out of it at their defaults, so that what
+    was read before is not read again; the version of the detectors stands in it where they are used.
     """
 
     container: str | None = None
@@ -31,6 +36,16 @@ class SourceOptions:
     ftfy: bool = False
     placeholders: tuple[tuple[str, str], ...] = ()
     encoding: str | None = None
+    redact: tuple[str, ...] = field(default=(), metadata={"later": True})
+
+    def __repr__(self) -> str:
+        shown = [(one.name, getattr(self, one.name), one) for one in fields(self)]
+        parts = [
+            f"{name}={value!r}" for name, value, one in shown if "later" not in one.metadata or value != one.default
+        ]
+        if self.redact:
+            parts.append(f"pii={PII_VERSION}")
+        return f"SourceOptions({', '.join(parts)})"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,32 @@
+"""Records that a score or a template could make nothing of: counted and told, never taken for a number."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from transforms.annotate.annotation import Annotation, key
+from transforms.annotate.scores.missing import account
+from transforms.corpus import Block, annotation_path, read_batch
+
+
+def unscored(annotations: Sequence[Annotation], blocks: Sequence[Block], corpus: Path) -> dict[str, str]:
+    """By score: one sentence on the records without it; scores that all records have are left out."""
+    told = {}
+    for one in annotations:
+        folder = str(corpus / "annotations" / key(one))
+        for column in one.schema.names:
+            if column.endswith("_missing"):
+                codes = [np.asarray(read_batch(annotation_path(folder, block.text))[column]) for block in blocks]
+                sentence = account(column.removesuffix("_missing"), np.concatenate(codes))
+                if sentence:
+                    told[column.removesuffix("_missing")] = sentence
+        if "supervised_tokens" in one.schema.names:
+            nulls = sum(
+                read_batch(annotation_path(folder, block.text))["supervised_tokens"].null_count for block in blocks
+            )
+            if nulls:
+                told["supervised_tokens"] = (
+                    f"supervised_tokens: the template cannot render {nulls:,} records; they weigh nothing in a mix"
+                )
+    return told
