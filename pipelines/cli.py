@@ -88,6 +88,19 @@ def signals(
 
 
 @app.command()
+def filters(
+    name: Annotated[str | None, typer.Argument(help="one of them, to see its settings", show_default=False)] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="print docs/filters.md, the page of all filters")
+    ] = False,
+) -> None:
+    """List the filters that a recipe may name, or one with its settings, their defaults and what it reads."""
+    from pipelines.filters_list import show as run
+
+    typer.echo(run(name, markdown))
+
+
+@app.command()
 def verify(
     release: ReleasePath,
     near: Annotated[

@@ -81,7 +81,7 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
     works = tuple(works_of(inputs))
     damaged = drop_damaged(works, job.measuring)
     if damaged:
-        report.warn(f"{damaged} pieces of the corpus were damaged on disk and are read again")
+        report.warn(f"{damaged} pieces of the corpus are damaged, or of an older version, and are read again")
     pending = [number for number, work in enumerate(works) if job.measuring.missing(work)]
     with report.stage("ingest", {"read": len(pending)}, engine.progress) as say:
         if pending:

@@ -17,7 +17,7 @@ def short(value: float) -> str:
         return "–" if math.isnan(value) else "∞" if value > 0 else "-∞"
     if size < 1e4 and value == int(value):
         return f"{int(value):,}"
-    if size < 0.001:
+    if size < 0.0009995:
         return f"{value:.0e}".replace("e-0", "e-")
     if size < 1:
         return f"{value:.3f}".rstrip("0") if f"{value:.3f}" not in ("1.000", "-1.000") else f"{round(value)}"

@@ -228,11 +228,11 @@ def release_plan(
     """The release stages' shared settings: quotas from targets, shard counts from the bytes that they bring."""
     quotas = None
     if targets is not None:
-        weights = by_group(outcome.census, "weight")
+        weights, rows = by_group(outcome.census, "weight"), by_group(outcome.census, "rows")
         quotas = Quotas(
             SOURCES,
             {
-                group: quota(weights[group], targets[name].target)
+                group: quota(weights[group], targets[name].target, rows[group])
                 for group, name in enumerate(names)
                 if group in weights
             },

@@ -76,7 +76,8 @@ class Edge:
     heaps: dict[str, Heap] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.heaps = {name: Heap(self.most) for name in ("dropped", "low", "high", "drawn")}
+        sizes = {"dropped": 1, "low": 1, "high": 1, "drawn": 2}  # those nearest the bound may be drawn too
+        self.heaps = {name: Heap(self.most * size) for name, size in sizes.items()}
 
     def add(self, unit: Unit, finding: Finding) -> None:
         value, failed = finding.value, finding.failed
@@ -100,10 +101,13 @@ class Edge:
         return 0 if falls is None else self.spared_above if falls else self.spared_below
 
     def groups(self, falls: bool | None) -> dict[str, list[Found]]:
-        """Just dropped, just kept, drawn."""
+        """Just dropped, just kept, drawn from the other dropped ones."""
         low, high = self.heaps["low"].rows(), self.heaps["high"].rows()
         kept = sorted({*low, *high})[: self.most] if falls is None else low if falls else high
-        return {"just dropped": self.heaps["dropped"].rows(), "just kept": kept, "drawn": self.heaps["drawn"].rows()}
+        dropped = self.heaps["dropped"].rows()
+        shown = {one.id for one in dropped}
+        drawn = [one for one in self.heaps["drawn"].rows() if one.id not in shown][: self.most]
+        return {"just dropped": dropped, "just kept": kept, "drawn": drawn}
 
 
 def _chance(unit: Unit, seed: int) -> npt.NDArray[np.uint64]:

@@ -16,7 +16,7 @@ from schemas.errors import GristmillError
 from schemas.features import FEATURES
 from schemas.strict import Strict, nearest, validate
 from schemas.units import Share
-from transforms.annotate.annotation import key
+from transforms.annotate.annotation import Checked, key
 from transforms.filters import FILTERS, Chosen, choose, filter_of, rule_names
 
 Path = tuple[str, ...]
@@ -65,16 +65,16 @@ def inspect(job: Job, rule: str, threshold: float | None) -> Inspected:
     chosen = dict(job.filters)
     if name not in chosen:
         if name not in FILTERS:
-            raise GristmillError(f"--rule: no filter has a rule {rule!r}; {nearest(rule, _known(job))}")
+            raise GristmillError(f"--rule: no filter has a rule {rule!r}; {_hint(rule, job)}")
         chosen |= dict(choose({name: {}}, job.tokenizer is not None, job.base))
-    if "tokens" in rule and job.tokenizer is None:
+    if name == "length" and "tokens" in rule and job.tokenizer is None:
         raise GristmillError(f"--rule {rule}: it counts in tokens but the recipe names no tokenizer; set tokenizer")
     settings = chosen[name]
     present = rule in _thresholds(name, settings)
     setting = _setting(name, settings, rule)
     if not present and setting is None:
-        near = nearest(rule, {*_known(job), *_possible(name, settings)})
-        raise GristmillError(f"--rule: filter {name!r} has no rule {rule!r}; {near}")
+        known = dict.fromkeys((*_thresholds(name, settings), *_possible(name, settings)))
+        raise GristmillError(f"--rule: filter {name!r} has no rule {rule!r}; {nearest(rule, known)}")
     own = _thresholds(name, settings)[rule] if present else None
     of_recipe = own if name in dict(job.filters) else None
     if threshold is None:
@@ -82,31 +82,48 @@ def inspect(job: Job, rule: str, threshold: float | None) -> Inspected:
             raise GristmillError(f"--rule {rule}: the recipe sets no such bound; give --threshold to try one")
         return Inspected(rule, setting, of_recipe, own, tuple(sorted(chosen.items())))
     if setting is None:
-        raise GristmillError(f"--rule {rule} says yes or no and has no other threshold; leave --threshold out")
-    chosen[name] = _turned(name, settings, setting, threshold)
+        raise GristmillError(
+            f"--rule {rule} has no other threshold, for no setting moves it; leave --threshold {threshold:g} out"
+        )
+    try:
+        chosen[name] = _turned(name, settings, setting, threshold)
+    except GristmillError as error:
+        raise GristmillError(f"--threshold {threshold:g} is not possible: {error}") from None
     return Inspected(rule, setting, of_recipe, threshold, tuple(sorted(chosen.items())))
 
 
 def measured(job: Job, inspected: Inspected) -> Job:
     """The job with whatever the rule's filter needs besides."""
     found = {key(one): one for one in job.annotations}
-    found |= {key(one): one for one in filter_of(inspected.filter).needs(dict(inspected.chosen)[inspected.filter])}
+    for one in filter_of(inspected.filter).needs(dict(inspected.chosen)[inspected.filter]):
+        if isinstance(one, Checked):
+            one.check()
+        found[key(one)] = one
     return replace(job, annotations=tuple(found[name] for name in sorted(found)))
 
 
-def _known(job: Job) -> list[str]:
-    """Rules by name: the recipe's, then those of all filters as far as their settings tell."""
-    names = dict.fromkeys(rule_names(job.filters))
+def _hint(rule: str, job: Job) -> str:
+    """The nearest rule of all filters, or else their names."""
+    known = dict.fromkeys(rule_names(job.filters))
     for name, one in FILTERS.items():
         try:
-            names |= dict.fromkeys(_possible(name, one.settings()))
-        except ValueError:  # a filter that cannot do without settings
-            names[name] = None
-    return list(names)
+            settings = one.settings()
+        except ValueError:  # it cannot do without settings
+            continue
+        known |= dict.fromkeys((*_thresholds(name, settings), *_possible(name, settings)))
+    hint = nearest(rule, known)
+    names = {*FILTERS, *dict(job.filters)}
+    return (
+        hint if hint.startswith("did you mean") else f"a rule begins with its filter's name: {', '.join(sorted(names))}"
+    )
 
 
 def _possible(name: str, settings: Strict) -> list[str]:
-    return [".".join((name, *path)) for path, _ in _leaves(settings.model_dump())]
+    """Rules that the filter would have if something were set that is not."""
+    places = (".".join((name, *path)) for path, value in _leaves(settings.model_dump()) if value is None)
+    return [
+        place for rule in places for place in (rule, f"{rule}.min", f"{rule}.max") if _setting(name, settings, place)
+    ]
 
 
 def _thresholds(name: str, settings: Strict) -> dict[str, float]:

@@ -3,7 +3,6 @@
 import numpy as np
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,8 @@ from pipelines.rule_examples import Example, shortened
 from pipelines.signals import Facts, RuleFacts
 
 EXAMPLE_LINES = 3  # of each text
+NARROW = 96
+ID = 16  # hex digits: gristmill why takes the beginning of an id
 
 
 def print_rules(facts: Facts, console: Console) -> None:
@@ -31,12 +32,12 @@ def print_rules(facts: Facts, console: Console) -> None:
         table.add_row(
             escape(rule), short(threshold), f"{drops.by_itself(rule, sources):,}",
             f"{drops.decides(rule, sources):,}", share(drops.by_itself(rule, sources), facts.records),
-            _most_from(facts, drops, rule),
+            _most_from(facts, drops, rule, 2 if console.width < NARROW else 4),
         )  # fmt: skip
     console.print()
     console.print(
         f"[bold]the recipe's filters[/] would drop {drops.all(sources):,} records "
-        f"({share(drops.all(sources), facts.records)}): alone: by itself; first: no rule before it does",
+        f"({share(drops.all(sources), facts.records)}): alone: by itself; first: as the first that does",
         highlight=False, soft_wrap=False,
     )  # fmt: skip
     if table.row_count:
@@ -50,12 +51,12 @@ def print_rules(facts: Facts, console: Console) -> None:
         )  # fmt: skip
 
 
-def _most_from(facts: Facts, drops: Drops, rule: str) -> str:
+def _most_from(facts: Facts, drops: Drops, rule: str, most: int) -> str:
     by_source = sorted(
         ((drops.alone[rule, one], facts.job.names[one]) for one in facts.sources), key=lambda one: (-one[0], one[1])
     )
     found = [f"{escape(name)} {count(number)}" for number, name in by_source if number]
-    return ", ".join(found[:3]) + (f" and {len(found) - 3} more" if len(found) > 3 else "")
+    return ", ".join(found[:most]) + (f" +{len(found) - most}" if len(found) > most else "")
 
 
 def print_rule(facts: Facts, rule: RuleFacts, console: Console) -> None:
@@ -67,17 +68,18 @@ def print_rule(facts: Facts, rule: RuleFacts, console: Console) -> None:
     if rule.spared:
         side = "above" if rule.falls else "below"
         console.print(
-            f"[dim]{rule.spared:,} records {side} {short(inspected.threshold)} stay: the rule asks for more than its "
-            "bound[/]",
+            f"[dim]{rule.spared:,} record{'s' * (rule.spared != 1)} {side} {short(inspected.threshold)} "
+            f"stay{'s' * (rule.spared == 1)}: the rule asks for more than its bound[/]",
             highlight=False, soft_wrap=False,
         )  # fmt: skip
     if len(rule.curve.settings) > 1:
         _print_curve(facts, rule, console)
     titles = {"just dropped": "dropped, nearest the bound", "just kept": "kept, nearest the bound",
-              "drawn": "dropped, drawn by chance from all"}  # fmt: skip
+              "drawn": "dropped, drawn by chance from the others"}  # fmt: skip
     for name, examples in rule.examples.items():
         if examples:
-            console.print(f"\n[bold]{titles[name]}[/]", highlight=False)
+            title = titles[name] if len(rule.examples) > 1 else "dropped, drawn by chance"
+            console.print(f"\n[bold]{title}[/]", highlight=False)
             for one in examples:
                 _print_example(one, console)
 
@@ -86,12 +88,14 @@ def _sentence(rule: RuleFacts) -> str:
     inspected = rule.inspected
     head = f"[bold]{escape(inspected.rule)}[/]"
     if inspected.setting is None:
-        return f"{head} says yes or no; it has no other threshold"
-    side = "" if rule.falls is None else " drops what lies above" if rule.falls else " drops what lies below"
-    said = f"{head}{side} [bold]{inspected.threshold:g}[/] (setting {escape(inspected.place)}"
+        return f"{head} has no other threshold: no setting moves it"
+    side = "at" if rule.falls is None else "drops what lies above" if rule.falls else "drops what lies below"
+    said = f"{head} {side} [bold]{inspected.threshold:g}[/]"
     if inspected.own is None:
-        return f"{said}, which the recipe does not set)"
-    return said + (")" if inspected.own == inspected.threshold else f"; the recipe has {inspected.own:g})")
+        said += ", which the recipe does not set"
+    elif inspected.own != inspected.threshold:
+        said += f"; the recipe has {inspected.own:g}"
+    return f"{said} [dim]({escape(inspected.place)})[/]"
 
 
 def _sources(facts: Facts, rule: RuleFacts) -> Table:
@@ -134,30 +138,33 @@ def _print_curve(facts: Facts, rule: RuleFacts, console: Console) -> None:
     for name in ("bound", "dropped", "share"):
         table.add_column(name, justify="right")
     table.add_column("")
-    room = max(10, min(40, console.width - 40))
+    room, most = max(10, min(40, console.width - 40)), max(1, *rule.curve.dropped.values())
     for at in rule.curve.settings:
         dropped = rule.curve.dropped[at]
-        bar = "█" * round(room * dropped / max(1, facts.records)) or ("▏" if dropped else "")
-        mine = np.isclose(at, rule.inspected.threshold)
+        bar = "█" * round(room * dropped / most) or ("▏" if dropped else "")
+        mine = at == rule.inspected.threshold
         table.add_row(
-            f"{at:g}", f"{dropped:,}", share(dropped, facts.records), Text(bar, style="" if mine else "dim"),
-            style="bold" if mine else "",
+            f"{at:g}", f"{dropped:,}", share(dropped, facts.records), Text(f"{bar} ←" if mine else bar),
+            style="bold" if mine else "dim",
         )  # fmt: skip
     console.print(table)
 
 
 def _print_example(one: Example, console: Console) -> None:
     value = f"{one.value:.6g}" if np.isfinite(one.value) else "no value"
-    turns = "" if one.turns == 1 else f"  {one.turns} answers"
+    turns = "" if one.turns == 1 else f"  {one.turns} answers, the last:"
     console.print(
-        f"[bold]{value}[/]  {escape(one.source)}  {escape(harmless(one.place))}  [dim]{one.id}{turns}[/]",
+        f"[bold]{value}[/]  {escape(one.source)}  {escape(harmless(one.place))}  [dim]{one.id[:ID]}{turns}[/]",
         highlight=False,
     )  # fmt: skip
-    room = EXAMPLE_LINES * (console.width - 4)
+    texts = Table.grid(padding=(0, 1, 0, 0))
+    texts.add_column()
+    texts.add_column(overflow="fold")
+    room = EXAMPLE_LINES * (console.width - 6)
     for role, text in (("Q", one.prompt), ("A", one.answer)):
-        shown = Text(f"{role} ", style="dim")
-        shown.append(shortened(text, _fitting(text, room)) or "(blank)", style="not dim" if text else "dim")
-        console.print(Padding(shown, (0, 2, 0, 2)), soft_wrap=False)
+        shown = shortened(text, _fitting(text, room)) if text else "(blank)"
+        texts.add_row(Text(f"  {role}", style="dim"), Text(shown, style="" if text else "dim"))
+    console.print(texts)
 
 
 def _fitting(text: str, cells: int) -> int:

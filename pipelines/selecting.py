@@ -14,6 +14,7 @@ from pipelines.engine import Engine
 from pipelines.job import Job
 from pipelines.outcome import Outcome, read_outcome
 from pipelines.report import Report
+from schemas.errors import GristmillError
 from schemas.manifest import SelectionReport, StepCost
 from transforms.census import SOURCES, Grouping
 from transforms.units import Plan
@@ -56,8 +57,10 @@ def select(run: Run, steps: list[Step], outcome: Outcome) -> Outcome:
     """All steps in their order; returns how things stand after the last.
 
     Raises:
-        GristmillError: a step cannot do what the recipe asks.
+        GristmillError: a step cannot do what the recipe asks, or leaves nothing.
     """
+    if steps and not outcome.left:
+        raise GristmillError("filters and deduplication left no record to release; loosen them")
     records = {name: outcome.entered(name) for name in outcome.names}
     costs = []
     for number, step in enumerate(steps):
@@ -69,6 +72,10 @@ def select(run: Run, steps: list[Step], outcome: Outcome) -> Outcome:
             say(f"{before.left:,} → {outcome.left:,}")
         for name, count in records.items():
             check_conservation(f"{step.name}, source {name!r}", count, {"in and dropped": outcome.entered(name)})
+        if not outcome.left:
+            raise GristmillError(
+                f"{step.name}: none of {before.left:,} records is left to release; ask for more in the recipe"
+            )
         if step.rules:
             costs.append(_cost(step.name, before, outcome))
     run.note(steps=costs)

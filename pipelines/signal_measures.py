@@ -121,6 +121,7 @@ class Measures:
         self._sample = sample
         self._numbers: dict[tuple[str, int], _Numbers] = {}
         self._counts: dict[tuple[str, int], Counter[str]] = {}
+        self._told: dict[tuple[str, tuple[int, ...]], Number | Categories] = {}
 
     def add(self, unit: Unit) -> None:
         chosen = self._sample.chosen(unit)
@@ -151,7 +152,13 @@ class Measures:
             into[name if name in into or len(into) < MOST_VALUES else OTHER_VALUES] += pair["counts"]
 
     def of(self, name: str, sources: Sequence[int]) -> Number | Categories:
-        """A signal over the records of some sources."""
+        """A signal over the records of some sources, once all units are added."""
+        asked = (name, tuple(sources))
+        if asked not in self._told:
+            self._told[asked] = self._sum(name, sources)
+        return self._told[asked]
+
+    def _sum(self, name: str, sources: Sequence[int]) -> Number | Categories:
         of = sum(self._sample.rows[source] for source in sources)
         if self.signals[name].categorical:
             counts: Counter[str] = Counter()

@@ -31,10 +31,11 @@ def results_console() -> Console:
 def print_facts(facts: Facts, console: Console) -> None:
     """Everything that was asked for."""
     recipe = facts.job.recipe
-    chosen = f"{len(facts.sources)} of {len(facts.job.names)}" if len(facts.sources) < len(facts.job.names) else "all"
+    chosen, known = [facts.job.names[one] for one in facts.sources], len(facts.job.names)
+    whose = "all sources" if len(chosen) == known else f"{', '.join(chosen)} of {known} sources"
     console.print(
-        f"[bold]{escape(recipe.name)} {recipe.version}[/]: {facts.records:,} records of {chosen} sources, as read: "
-        "before filters and deduplication",
+        f"[bold]{escape(recipe.name)} {recipe.version}[/]: {facts.records:,} records of {escape(whose)}, "
+        "before filters",
         highlight=False, soft_wrap=False,
     )  # fmt: skip
     if not facts.sample.exact:
@@ -109,17 +110,31 @@ def _numbers(head: str, rows: dict[str, Number], width: int, last: Number | None
 def _print_categories(head: str, rows: dict[str, Categories], console: Console) -> None:
     """Counts by value, the most frequent first, as shares of the records."""
     table = plain_table()
-    table.add_column(head)
-    table.add_column("")
+    table.show_header = bool(head)
+    table.add_column(head, overflow="fold")
+    table.add_column("", overflow="fold")
+    room = console.width - max(len(name) for name in (head, *rows)) - 2
     for name, one in rows.items():
         parts = [
-            f"{escape(harmless(value))} [bold]{share(found, one.of)}[/] [dim]({count(found)})[/]".replace(" ", "\u00a0")
+            Text.assemble(harmless(value), " ", (share(found, one.of), "bold"), (f" ({count(found)})", "dim"))
             for value, found in list(one.counts.items())[:MOST_CATEGORIES]
         ]
         more = len(one.counts) - MOST_CATEGORIES
-        table.add_row(escape(name), "  ".join(parts) + (f"  and {more:,} more" if more > 0 else ""))
-    console.print()
+        table.add_row(escape(name), _filled(parts + ([Text(f"and {more:,} more")] if more > 0 else []), room))
+    if not head:
+        console.print()
     console.print(table)
+
+
+def _filled(parts: list[Text], room: int) -> Text:
+    """Pieces in lines of ``room`` cells; none is broken that fits a line."""
+    lines: list[Text] = []
+    for part in parts:
+        if lines and lines[-1].cell_len + 2 + part.cell_len <= room:
+            lines[-1] = Text.assemble(lines[-1], "  ", part)
+        else:
+            lines.append(part)
+    return Text("\n").join(lines)
 
 
 def _print_signal(facts: Facts, name: str, console: Console) -> None:
@@ -139,17 +154,14 @@ def _print_signal(facts: Facts, name: str, console: Console) -> None:
 
 
 def _print_means(facts: Facts, names: list[str], console: Console) -> None:
-    """Means of all signals that vary, sources beside each other: who differs is seen at a glance."""
-    found = {
-        name: {one: _number(facts, name, [one]) for one in facts.sources}
-        for name in names
-        if (whole := _number(facts, name, facts.sources)).rows and whole.least < whole.most
-    }
+    """Means of the signals that tell sources apart, sources beside each other: who differs is seen at a glance."""
+    found = {name: {one: _number(facts, name, [one]) for one in facts.sources} for name in names}
+    found = {name: by_source for name, by_source in found.items() if _spread(by_source.values())}
     if not found:
         return
     console.print()
     console.print(
-        "[bold]means by source[/]  (--source NAME has all of a source, --signal NAME all of a signal)",
+        "[bold]means by source[/], of signals that tell them apart; --source NAME, --signal NAME show more",
         highlight=False, soft_wrap=False,
     )  # fmt: skip
     room = console.width - max(len(name) for name in found) - 1
@@ -161,6 +173,12 @@ def _print_means(facts: Facts, names: list[str], console: Console) -> None:
         for name, by_source in found.items():
             table.add_row(escape(name), *(cell(by_source[one].mean) for one in part))
         console.print(table)
+
+
+def _spread(sources: Iterable[Number]) -> bool:
+    """Whether more than a twentieth of some source's records have another value than the others have."""
+    at = [QUANTILES.index(share) for share in (0.05, 0.95)]
+    return len({one.quantiles[place] for one in sources if one.rows for place in at}) > 1
 
 
 def _chunks(sources: list[int], width: Callable[[int], int], room: int) -> list[list[int]]:

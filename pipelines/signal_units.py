@@ -132,7 +132,7 @@ class Sample:
         return np.flatnonzero(_keys(unit, self.seed) < self.cutoffs[unit.source])
 
 
-def draw(corpus: Corpus, most: int = SAMPLE_ROWS) -> Sample:
+def draw(corpus: Corpus, most: int) -> Sample:
     """Settle who is drawn: all rows if they are no more than ``most``, else evenly, small sources whole."""
     seed = corpus.job.recipe.seed
     if sum(corpus.rows.values()) <= most:

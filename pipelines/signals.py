@@ -21,7 +21,7 @@ from pipelines.rule_drops import Compared, Curve, Drops, compare, curve_of, find
 from pipelines.rule_examples import Edge, Example, read_examples
 from pipelines.rule_setting import Inspected, inspect, measured
 from pipelines.signal_measures import Measures, Signal, signals_of
-from pipelines.signal_units import Corpus, Sample, draw
+from pipelines.signal_units import SAMPLE_ROWS, Corpus, Sample, draw
 from schemas.errors import GristmillError
 from schemas.strict import nearest
 from transforms.storage import replacing
@@ -100,7 +100,7 @@ def signals(recipe_path: Path, work_dir: Path, workers: int, asked: Asked, repor
         raise GristmillError(f"--threshold {asked.threshold} is no number to compare with; give a finite one")
     if asked.examples < 0:
         raise GristmillError(f"--examples {asked.examples} is less than none; give 0 or more")
-    job = prepare(recipe_path)
+    job = prepare(recipe_path, work_dir)
     for name in asked.sources:
         if name not in job.names:
             raise GristmillError(f"--source: the recipe has no source {name!r}; {nearest(name, job.names)}")
@@ -120,7 +120,7 @@ def up_to_date(job: Job, inputs: list[Input], work_dir: Path, workers: int, repo
     if not any(job.measuring.missing(work) for work in works):
         damaged = drop_damaged(works, job.measuring)
         if damaged:
-            report.warn(f"{damaged} pieces of the corpus were damaged on disk and are read again")
+            report.warn(f"{damaged} pieces of the corpus are damaged, or of an older version, and are read again")
         else:
             ingested = take_stock(inputs, job.names, job.settings)
             if ingested.records and all(one.rows for one in ingested.accounts.values()) and _sound(job, ingested):
@@ -155,7 +155,7 @@ def _named(job: Job, asked: Asked) -> list[Signal]:
 
 def look(corpus: Corpus, job: Job, signals: list[Signal], inspected: Inspected | None, asked: Asked) -> Facts:
     """Measure and count, one unit in memory at a time. ``job`` has the recipe's own filters."""
-    sample = draw(corpus)
+    sample = draw(corpus, SAMPLE_ROWS)
     measures = Measures(signals, sample)
     drops = Drops()
     rule = None
@@ -174,7 +174,7 @@ def look(corpus: Corpus, job: Job, signals: list[Signal], inspected: Inspected |
         falls = edge.falls(curve.falls) if inspected.setting is not None else None
         groups = edge.groups(falls)
         if inspected.setting is None:
-            groups = {"drawn": groups["drawn"]}  # a yes or no has no edge
+            groups = {"drawn": edge.heaps["drawn"].rows()[: asked.examples]}  # a yes or no has no edge
         examples = {name: read_examples(corpus, found) for name, found in groups.items()}
         rule = RuleFacts(inspected, compared, curve, falls, edge.spared(falls), examples)
     return Facts(job, list(corpus.rows), sample, measures, drops, rule, bool(asked.signals))

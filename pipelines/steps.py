@@ -11,7 +11,6 @@ from pipelines.balancing import cluster_targets, held_and_asked, quotas_of, sett
 from pipelines.benchmarks import decontaminate
 from pipelines.outcome import Outcome
 from pipelines.selecting import Run, Step
-from schemas.errors import GristmillError
 from schemas.manifest import ClusterRow
 from schemas.recipe import Recipe
 from schemas.selection import Best, Diversity
@@ -178,11 +177,6 @@ def _best(run: Run, before: Outcome, after: Plan, best: Best, names: list[str]) 
 def _budget(best: Best, room: Mapping[int, int], owners: Mapping[int, str]) -> dict[int, int]:
     """Rows of the budget for each owner: by shares or evenly; what one cannot give, the others do."""
     if best.shares is not None:
-        strange = [name for name in best.shares if name not in owners.values()]
-        if strange:
-            raise GristmillError(
-                f"best.shares names {strange[0]!r}, which is no source; sources: {', '.join(owners.values())}"
-            )
         shares = {
             group: best.shares[name].value if name in best.shares else Fraction(0) for group, name in owners.items()
         }

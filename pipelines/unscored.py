@@ -10,13 +10,16 @@ from transforms.annotate.scores.missing import account
 from transforms.corpus import Block, annotation_path, read_batch
 
 
+MISSING = ("reward_missing", "ifd_missing", "deita_missing", "judge_missing")
+
+
 def unscored(annotations: Sequence[Annotation], blocks: Sequence[Block], corpus: Path) -> dict[str, str]:
     """By score: one sentence on the records without it; scores that all records have are left out."""
     told = {}
     for one in annotations:
         folder = str(corpus / "annotations" / key(one))
         for column in one.schema.names:
-            if column.endswith("_missing"):
+            if column in MISSING:
                 codes = [np.asarray(read_batch(annotation_path(folder, block.text))[column]) for block in blocks]
                 sentence = account(column.removesuffix("_missing"), np.concatenate(codes))
                 if sentence:

@@ -48,9 +48,14 @@ def wanted(
     """Everything that has to be measured for this recipe, each once, by key; a judge's replies go to ``cache``.
 
     Raises:
-        GristmillError: a model or a file that is needed is absent.
+        GristmillError: a model or a file that is needed is absent, or a name means nothing.
     """
     found: list[Annotation] = list(needed(filters))
+    for name in (recipe.best.shares if recipe.best else None) or {}:
+        if name not in recipe.sources:
+            raise GristmillError(
+                f"best.shares names {name!r}, which is no source; sources: {', '.join(recipe.sources)}"
+            )
     for stage in recipe.release.curriculum:
         for name in stage.tasks or []:
             if name not in TASKS:
@@ -87,6 +92,8 @@ def _check_orders(recipe: Recipe, annotations: list[Annotation]) -> None:
         for schema in (FEATURES, *(one.schema for one in annotations))
         for field in schema
         if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+        if field.name not in ("index", "part")  # where a record stood is no measure of it, and goes by ingest.split
+        if recipe.tokenizer or not field.name.endswith("tokens")
     ]
     for name in sorted(recipe.orders - {"quality", "evol"} - set(numbers)):
         hint = nearest(name, ["quality", "evol", *numbers])

@@ -150,7 +150,7 @@ class Best(Strict):
 class Quality(Strict):
     """The heuristic quality score: a weighted harmonic mean of components in [0, 1]."""
 
-    weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
         default_factory=dict, description="weights that differ from the defaults, by component (docs/quality.md)"
     )
 

@@ -261,14 +261,28 @@ def choose(records: list[Record], recipe: Recipe) -> dict[str, tuple[int, int, i
         before = [0]
         for one in mine:
             before.append(before[-1] + one.measured[mix.unit])
-        extra = min(range(len(before)), key=lambda place: (abs(before[place] - rest), place))
+        extra, fitting = cut(mine, before, rest, mix.unit)
         for place, one in enumerate(mine):
-            one.copies = repeats + (place < extra)
+            one.copies = repeats + (place < extra or place in fitting)
             if one.copies == 0:
                 one.stage, one.rule = "mix", "mix.target"
         got = sum(one.copies * one.measured[mix.unit] for one in mine)
         table[name] = (asked, weights[name], target, got)
     return table
+
+
+def cut(mine: list[Record], before: list[int], rest: int, unit: str) -> tuple[int, set[int]]:
+    """How many of the first are taken, and who of the 64 after them fits into what is left."""
+    extra = before.index(max(sum_ for sum_ in before if sum_ <= rest))
+    left, fitting = rest - before[extra], set()
+    for place, one in list(enumerate(mine))[extra : extra + 64]:
+        if 0 < one.measured[unit] <= left:
+            left -= one.measured[unit]
+            fitting.add(place)
+    nearest = min(range(len(before)), key=lambda place: (abs(before[place] - rest), place))
+    if rest and abs(before[nearest] - rest) < left:
+        return nearest, set()
+    return extra, fitting
 
 
 def settle(available: dict[str, int], mix: Mix) -> dict[str, tuple[int, int]]:

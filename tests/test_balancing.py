@@ -1,6 +1,7 @@
 """Targets of balancing: what each bin of lengths and each cluster gives, settled from a census."""
 
 from fractions import Fraction
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
@@ -66,7 +67,7 @@ def test_flat(counts: list[list[int]], remain: int, epochs: int):
 @given(COUNTS, st.integers(0, 100), st.integers(1, 3), st.lists(st.integers(0, 100), min_size=2, max_size=2))
 def test_given_shares(counts: list[list[int]], remain: int, epochs: int, cuts: list[int]):
     edges = [0, *sorted(cuts), 100]
-    shares = [b - a for a, b in zip(edges, edges[1:], strict=False)]
+    shares = [b - a for a, b in pairwise(edges)]
     targets, _ = settled(
         counts, remain=f"{remain} %", max_epochs=epochs, target=[f"{share} %" for share in shares]
     )  # fmt: skip
@@ -135,8 +136,8 @@ def test_quotas_of_clusters_fit_and_add_up(sizes: list[int], remain: int, rule: 
     assert all(0 <= found[number] <= size for number, size in enumerate(sizes))
     assert sum(found.values()) == round(Fraction(remain, 100) * sum(sizes))
     if rule != "sqrt":
-        check_equal = sorted(set(found[k] for k, size in enumerate(sizes) if found[k] < size))
-        assert not check_equal or check_equal[-1] - check_equal[0] <= 1
+        unfilled = {found[k] for k, size in enumerate(sizes) if found[k] < size}
+        assert not unfilled or max(unfilled) - min(unfilled) <= 1
 
 
 def test_quotas_of_clusters_by_hand():

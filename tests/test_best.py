@@ -13,7 +13,7 @@ from pipelines.steps import _budget
 from schemas.errors import GristmillError
 from schemas.selection import Best
 from schemas.strict import validate
-from tests.selections import POINTS, Point, directions, id_of, rounds_below, nearest, sent
+from tests.selections import POINTS, Point, directions, id_of, nearest, rounds_below, sent
 from transforms.best import WALKED, lowest_kept, walk_best
 from transforms.census import score_order
 
@@ -27,7 +27,9 @@ def reference(points: list[Point], budget: dict[int, int], similarity: float | N
     kept: list[int] = []
     for group in sorted({one[0] for one in points}):
         room = budget.get(group, 0)
-        for row in sorted((row for row, one in enumerate(points) if one[0] == group), key=lambda row: (points[row][1], row)):
+        for row in sorted(
+            (row for row, one in enumerate(points) if one[0] == group), key=lambda row: (points[row][1], row)
+        ):
             if room == 0:
                 break
             near = None if similarity is None else nearest(vectors, row, kept, similarity)
@@ -39,9 +41,7 @@ def reference(points: list[Point], budget: dict[int, int], similarity: float | N
 
 
 @given(POINTS, BUDGETS, st.sampled_from([None, 0.5, 0.9, 0.95]), st.randoms(use_true_random=False))
-def test_the_walk_is_the_greedy_one(
-    points: list[Point], budget: dict[int, int], similarity: float | None, random: Any
-):
+def test_the_walk_is_the_greedy_one(points: list[Point], budget: dict[int, int], similarity: float | None, random: Any):
     batch = sent(points)
     mixed = list(range(len(points)))
     random.shuffle(mixed)

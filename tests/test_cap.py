@@ -1,6 +1,7 @@
 """Caps: the first ``most`` records of every key stay, however the rows were dealt out to units."""
 
 from collections import defaultdict
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -31,7 +32,7 @@ def capped(rows: list[Row], most: int, bounds: list[int], parts: int, turned: bo
     """The same by way of claims, limits and units that begin at ``bounds``; keys are dealt to ``parts``."""
     edges = [0, *sorted(bound % (len(rows) + 1) for bound in bounds), len(rows)]
     units = []
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         kinds = (np.uint64, np.uint64, bool)
         keys, order, alive = (np.array([row[at] for row in rows[start:end]], kind) for at, kind in enumerate(kinds))
         units.append((keys, order, np.arange(start, end), alive))
@@ -68,7 +69,10 @@ def test_a_unit_sends_one_more_than_the_cap_and_says_how_many_it_has():
 
 
 def test_a_key_with_just_enough_is_told_to_nobody():
-    sent = [claims(np.full(2, 5, np.uint64), np.arange(2, dtype=np.uint64), np.arange(2) + 2 * n, True, 4, n) for n in (0, 1)]
+    sent = [
+        claims(np.full(2, 5, np.uint64), np.arange(2, dtype=np.uint64), np.arange(2) + 2 * n, True, 4, n)
+        for n in (0, 1)
+    ]
     assert find_limits(pa.Table.from_batches(sent), 4)[0].num_rows == 0
     limits, units = find_limits(pa.Table.from_batches(sent), 3)
     assert (limits["held"].to_pylist(), units.tolist()) == ([4, 4], [0, 1])  # both units have rows of it

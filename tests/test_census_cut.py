@@ -121,7 +121,7 @@ def taken(records: list[Record], targets: dict[int, int], cut: int) -> list[int]
         if one.rest > 0:
             hit = np.flatnonzero(alive & (groups == group) & (order >> np.uint64(56) == one.bin))
             found = find_cut(pa.table([order[hit], hit, np.ones(len(hit), int)], schema=CUT_ROW), one.rest)
-            cuts.append((b"", pa.record_batch([[group], [found[0]], [found[1]]], schema=CUT)))
+            cuts.append((b"", pa.RecordBatch.from_pylist([{"group": group, **found._asdict()}], schema=CUT)))
     parts = [quotas.copies(Unit(records[:cut], 0), cuts), quotas.copies(Unit(records[cut:], cut), cuts)]  # type: ignore[arg-type]
     return [int(one) for part in parts for one in part]
 
@@ -135,7 +135,9 @@ def test_each_group_gives_its_target_the_first_in_order_once_more(
         mine = [at for at, one in enumerate(records) if one[0] == group and one[3]]
         target = targets.get(group, 0)
         ranked = sorted(mine, key=lambda at: (records[at][1], at))
-        assert [found[at] for at in ranked] == [(target + len(mine) - 1 - place) // len(mine) for place in range(len(mine))]
+        assert [found[at] for at in ranked] == [
+            (target + len(mine) - 1 - place) // len(mine) for place in range(len(mine))
+        ]
     assert all(count == 0 for count, one in zip(found, records, strict=True) if not one[3])
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.selections import POINTS, Point, cosine, directions, id_of, rounds_below, nearest, sent
+from tests.selections import POINTS, Point, cosine, directions, id_of, nearest, rounds_below, sent
 from transforms.distance import NEAR_DROP, near_drops
 
 

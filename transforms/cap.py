@@ -59,8 +59,8 @@ class Claim:
 
 
 def claims(keys: U64, order: U64, addresses: Ints, alive: Any, most: int, unit: int) -> pa.RecordBatch:
-    """CLAIM of a unit's rows [n]: of each key the first ``most`` that are still in, and the one after them, which may be
-    the first of all units that is one too many."""
+    """CLAIM of a unit's rows [n]: of each key the first ``most`` that are still in, and the one after them, which may
+    be the first of all units that is one too many."""
     rows = np.flatnonzero(alive & (keys != 0))
     rows = rows[np.lexsort((addresses[rows], order[rows], keys[rows]))]
     first, held, rank = ranks(keys[rows])

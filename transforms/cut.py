@@ -1,11 +1,12 @@
 """An exact number of records out of each group, in an order: whole bins first, then one pass over the bin that is cut.
 
-The command settles a ``Quota`` per group from its census; the rows of the bin in which the target falls go to one place
-per group, which finds the cut; every unit then knows which of its rows are taken.
+The command settles a ``Quota`` per group from its census; the rows of the bin in which the target falls, and a few after
+it, go to one place per group, which finds the cut; every unit then knows which of its rows are taken.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,14 @@ from transforms.standing import Standing
 from transforms.units import Ints, Plan, UnitView
 
 CUT_ROW = pa.schema([("order", pa.uint64()), ("address", pa.int64()), ("weight", pa.int64())])
-CUT = pa.schema([("group", pa.int32()), ("order", pa.uint64()), ("address", pa.int64())])
+# The first row that is not taken, and rows after it that are: what still fits into the target.
+CUT = pa.schema(
+    [("group", pa.int32()), ("order", pa.uint64()), ("address", pa.int64()), ("fitting", pa.list_(pa.int64()))]
+)
+
+FILL = 64
+"""Rows after the cut that are tried for the rest of the target. Records are not all small: cut at the nearest record
+alone, a mix of 40,000 tokens missed by 0.7 %; filled, by less than the smallest of the 64."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +37,12 @@ class Quota:
     repeats: int
     bin: int
     rest: int
+    last: int = -1  # the last bin whose rows are looked at: it holds at least FILL rows after the cut, if there are any
 
 
-def quota(weights: Sequence[int], target: int) -> Quota:
-    """Quota that gives ``target`` from a group whose bins weigh ``weights``."""
+def quota(weights: Sequence[int], target: int, rows: Sequence[int] | None = None) -> Quota:
+    """Quota that gives ``target`` from a group whose bins weigh ``weights`` and hold ``rows`` (default: one bin only is
+    looked at)."""
     total = sum(weights)
     if total == 0 or target == 0:
         return Quota(0, -1, 0)
@@ -42,25 +52,46 @@ def quota(weights: Sequence[int], target: int) -> Quota:
     running = 0
     for number, weight in enumerate(weights):
         if running + weight > rest:
-            return Quota(repeats, number, rest - running)
+            last, after = number, 0
+            while rows is not None and after < FILL and last + 1 < len(rows):
+                last += 1
+                after += rows[last]
+            return Quota(repeats, number, rest - running, last)
         running += weight
     raise AssertionError("rest is below total")
 
 
-def find_cut(table: pa.Table, rest: int) -> tuple[int, int]:
-    """First (order, address) of the bin's rows [CUT_ROW] not taken: what comes before weighs nearest to ``rest``."""
+class Cut(NamedTuple):
+    """Rows before (``order``, ``address``) are taken, and of those after it the ``fitting`` addresses."""
+
+    order: int
+    address: int
+    fitting: tuple[int, ...] = ()
+
+
+def find_cut(table: pa.Table, rest: int) -> Cut:
+    """Of the rows [CUT_ROW] from the cut bin on: the longest beginning that weighs at most ``rest``, and of the FILL
+    rows after it each that still fits; or the beginning that is nearest to ``rest``, where that is nearer."""
     orders, addresses = np.asarray(table["order"]), np.asarray(table["address"])
     ranking = np.lexsort((addresses, orders))
-    before = np.r_[0, np.cumsum(np.asarray(table["weight"])[ranking])]
-    taken = int(np.argmin(np.abs(before - rest)))
+    weights = np.asarray(table["weight"])[ranking]
+    before = np.r_[0, np.cumsum(weights)]
+    most = before[np.searchsorted(before, rest, side="right") - 1]
+    taken = int(np.searchsorted(before, most))  # the shortest of equal weight: records that weigh nothing stay out
+    left, fitting = rest - int(most), []
+    for place in range(taken, min(taken + FILL, len(ranking))):
+        if 0 < weights[place] <= left:
+            left -= int(weights[place])
+            fitting.append(int(addresses[ranking[place]]))
+    nearest = int(np.argmin(np.abs(before - rest)))
+    if abs(int(before[nearest]) - rest) < left:
+        taken, fitting = nearest, []
     if taken == len(ranking):
-        return 2**64 - 1, 2**63 - 1
-    return int(orders[ranking[taken]]), int(addresses[ranking[taken]])
+        return Cut(2**64 - 1, 2**63 - 1)
+    return Cut(int(orders[ranking[taken]]), int(addresses[ranking[taken]]), tuple(fitting))
 
 
-def copies(
-    quota: Quota, cut: tuple[int, int] | None, order: npt.NDArray[np.uint64], addresses: Ints
-) -> npt.NDArray[np.int32]:
+def copies(quota: Quota, cut: Cut | None, order: npt.NDArray[np.uint64], addresses: Ints) -> npt.NDArray[np.int32]:
     """How often each of a group's records [n] is taken."""
     taken = np.full(len(order), quota.repeats, np.int32)
     if quota.bin < 0:
@@ -68,8 +99,11 @@ def copies(
     bins = order >> BIN_SHIFT
     extra = bins < quota.bin
     if cut is not None:
-        hash_, address = np.uint64(cut[0]), cut[1]
-        extra |= (bins == quota.bin) & ((order < hash_) | ((order == hash_) & (addresses < address)))
+        first = np.uint64(cut.order)
+        before = (order < first) | ((order == first) & (addresses < cut.address))
+        # With a cut beyond its bin all of the bin is taken; what stands after the bin only fits.
+        extra |= (bins >= quota.bin) & (bins <= quota.last) & before
+        extra |= np.isin(addresses, cut.fitting)
     return taken + extra
 
 
@@ -82,7 +116,11 @@ class Quotas:
 
     def copies(self, standing: Standing, cuts: Sequence[Keyed]) -> npt.NDArray[np.int32]:
         """How often each row [rows] of a unit is taken; rows that are out, not at all."""
-        found = {row["group"]: (row["order"], row["address"]) for _, cut in cuts for row in cut.to_pylist()}
+        found = {
+            row["group"]: Cut(row["order"], row["address"], tuple(row["fitting"]))
+            for _, cut in cuts
+            for row in cut.to_pylist()
+        }
         groups, order = standing.groups(self.grouping), standing.order(self.grouping.order)
         taken = np.zeros(len(groups), np.int32)
         for group in np.unique(groups[standing.alive]).tolist():
@@ -107,7 +145,9 @@ class EmitCut:
             quota = self.quotas.by_group.get(group)
             if quota is None or quota.rest <= 0:
                 continue
-            hit = np.flatnonzero(standing.alive & (groups == group) & ((order >> BIN_SHIFT) == quota.bin))
+            bins = order >> BIN_SHIFT
+            looked = (bins >= quota.bin) & (bins <= quota.last)
+            hit = np.flatnonzero(standing.alive & (groups == group) & looked)
             columns = [pa.array(order[hit]), pa.array(standing.view.addresses[hit]), pa.array(weight[hit])]
             yield number_key(group), pa.RecordBatch.from_arrays(columns, schema=CUT_ROW)
 
@@ -120,9 +160,9 @@ class FindCut:
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         group = key_number(key)
-        order, address = find_cut(table, self.quotas.by_group[group].rest)
-        columns = [pa.array([group], pa.int32()), pa.array([order], pa.uint64()), pa.array([address], pa.int64())]
-        yield key, pa.RecordBatch.from_arrays(columns, schema=CUT)
+        cut = find_cut(table, self.quotas.by_group[group].rest)
+        row = {"group": group, "order": cut.order, "address": cut.address, "fitting": list(cut.fitting)}
+        yield key, pa.RecordBatch.from_pylist([row], schema=CUT)
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,7 @@ class Standing:
         grouping = plan.grouping
         census = take_census(
             self.groups(grouping), self.order(grouping.order), self.alive, self.weight(grouping),
-            np.asarray(view.features["bytes"]).astype(np.int64),
+            np.asarray(view.features["bytes"]).astype(np.int64) * self.times,
         )  # fmt: skip
         yield number_key(0, CENSUS_ROWS), census
         yield number_key(view.source, TALLY_ROWS), self._tally()

@@ -139,10 +139,6 @@ class UnitView:
         default = self.plan.sources[self.source].license
         return found.fill_null(default) if name == "licence" and default is not None else found
 
-    @property
-    def annotated(self) -> pa.RecordBatch:
-        return self.table(sorted(self.columns))
-
     def table(self, names: Iterable[str]) -> pa.RecordBatch:
         """Some columns as one batch."""
         chosen = list(names)

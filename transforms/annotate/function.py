@@ -1,10 +1,12 @@
 """A measure that a user wrote: one Python function of a record, named in the recipe."""
 
 import math
+import numbers
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import xxhash
 
@@ -51,20 +53,26 @@ class UserFunction:
         values: list[float | None] = []
         for number, row in enumerate(records.batch.select(_FIELDS).to_pylist()):
             try:
-                found = function(row)
+                values.append(self._number(function(row)))
+            except GristmillError:
+                raise
             except Exception as error:
                 record = records.batch["id"][number].as_py().hex()
                 raise GristmillError(
                     f"filters.{self.filter}: {self.function} in {self.path} failed on record {record}: "
                     f"{type(error).__name__}: {error}; make it return None where it has nothing to say"
                 ) from None
-            if found is not None and not isinstance(found, bool | int | float):
-                raise GristmillError(
-                    f"filters.{self.filter}: {self.function} in {self.path} returned {type(found).__name__}; "
-                    "return a number, True (keep), False (drop) or None"
-                )
-            values.append(None if found is None or math.isnan(found) else float(found))
         return pa.record_batch({self.name: pa.array(values, pa.float64())})
+
+    def _number(self, found: Any) -> float | None:
+        if found is None:
+            return None
+        if not isinstance(found, numbers.Real | np.bool_):  # NumPy's numbers are Real, its booleans are not
+            raise GristmillError(
+                f"filters.{self.filter}: {self.function} in {self.path} returned {type(found).__name__}; "
+                "return a number, True (keep), False (drop) or None"
+            )
+        return None if math.isnan(found) else float(found)
 
 
 @lru_cache(maxsize=16)
@@ -72,7 +80,7 @@ def _load(path: str, source: str, name: str) -> Any:
     space: dict[str, Any] = {"__name__": "gristmill_filter", "__file__": path}
     try:
         exec(compile(source, path, "exec"), space)  # the recipe's own author wrote it
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise GristmillError(
             f"{path}: {type(error).__name__}: {error}; a filter's file must be Python that loads"
         ) from None

@@ -21,7 +21,9 @@ class Settings(Strict):
     """On user turns alone."""
 
     references: Annotated[int, Field(ge=0)] = Field(
-        0, description="most references to an attached image, recording or document in a record's user turns"
+        0,
+        description="most references to an attached image, recording or document in a record's user turns; default 0: "
+        "what is not there cannot be answered about",
     )
 
 

@@ -38,11 +38,17 @@ class Settings(Strict):
     model: str = Field(description="a folder or hub id of a transformers model for sequence classification")
     name: Name = Field("classifier", description="first part of its columns and rules")
     text: Literal["prompt", "response", "whole"] = Field("response", description="what the model reads")
-    max_tokens: int = Field(512, ge=1, description="tokens that it reads at most")
-    batch_size: int = Field(32, ge=1, description="texts at a time")
+    max_tokens: int = Field(
+        512,
+        ge=1,
+        description="tokens that it reads at most; the rest of the text is cut. 512 is what BERT and its kin take",
+    )
+    batch_size: int = Field(32, ge=1, description="texts at a time: memory against speed")
     revision: str | None = Field(None, description="commit of a hub model")
     labels: Choice = Field(Choice(), description="allow or drop, by the model's own names of its labels")
-    scores: dict[str, Range] = Field({}, description="bounds of the score of a label, by its name")
+    scores: dict[str, Range] = Field(
+        {}, description="bounds of the score of a label, by its name; a probability, unless the model is a regression"
+    )
 
 
 def classifier(settings: Settings) -> Classifier:

@@ -10,7 +10,7 @@ from typing import Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from schemas.errors import GristmillError
 from schemas.strict import Strict
@@ -25,9 +25,9 @@ class Settings(Strict):
     function: str = Field(
         pattern=r"^.+\.py:[A-Za-z_][A-Za-z0-9_]*$", description="file and function, for example rules.py:measure"
     )
-    min: float | None = Field(None, description="least value that stays")
-    max: float | None = Field(None, description="greatest value that stays")
-    source: str = Field("", exclude=True, description="the file's text; filled in by Gristmill")
+    min: float | None = Field(None, allow_inf_nan=False, description="least value that stays")
+    max: float | None = Field(None, allow_inf_nan=False, description="greatest value that stays")
+    _source: str = PrivateAttr("")  # the file's text
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -44,11 +44,12 @@ def loaded(name: str, settings: Settings, base: Path) -> Settings:
     """
     path, _, function = settings.function.rpartition(":")
     try:
-        source = (base / path).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        source = (base / path).read_text(encoding="utf-8-sig")
+    except (OSError, ValueError) as error:  # a path with a NUL is a ValueError too
         reason = error.strerror if isinstance(error, OSError) else "is not UTF-8"
         raise GristmillError(f"filters.{name}: {path}: {reason}; relative paths start at the recipe's folder") from None
-    filled = settings.model_copy(update={"source": source})
+    filled = settings.model_copy()
+    filled._source = source
     UserFunction(name, path, function, source).check()
     return filled
 
@@ -58,7 +59,7 @@ def user_filter(name: str) -> Filter:
 
     def annotation(settings: Settings) -> UserFunction:
         path, _, function = settings.function.rpartition(":")
-        return UserFunction(name, path, function, settings.source)
+        return UserFunction(name, path, function, settings._source)
 
     def needs(settings: Settings) -> tuple[Annotation, ...]:
         return (annotation(settings),)

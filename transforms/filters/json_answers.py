@@ -19,7 +19,8 @@ class Settings(Strict):
     drop: list[Literal["broken", "lines", "relaxed", "python"]] = Field(
         default=["broken"],
         description="what goes: broken; lines (JSON Lines instead of one value); relaxed (comments, trailing commas, "
-        "NaN, ellipses); python (a dict as Python prints it)",
+        "NaN, ellipses); python (a dict as Python prints it). Default: broken; the others can "
+        "still be read",
     )
 
 

@@ -18,12 +18,19 @@ Most = Annotated[int, Field(ge=0)]
 class Settings(Strict):
     """Each counts over all turns of a record; null allows any number."""
 
-    sequences: Most | None = Field(0, description="most UTF-8 sequences read as Latin-1 or Windows-1252, as in cafÃ©")
+    sequences: Most | None = Field(
+        0,
+        description="most UTF-8 sequences read as Latin-1 or Windows-1252, as in cafÃ©; default 0: one tells of a "
+        "wrong encoding",
+    )
     replacements: Most | None = Field(
         4,
-        description="most characters U+FFFD, each a character lost; formulas copied from a web page have three or four",
+        description="most characters U+FFFD, each a character lost; default 4: formulas copied from a web page have "
+        "three or four",
     )
-    strays: Most | None = Field(4, description="most private-use and C1 control characters; list marks may be some")
+    strays: Most | None = Field(
+        4, description="most private-use and C1 control characters; default 4: marks of lists may be some"
+    )
 
 
 _COLUMNS = {

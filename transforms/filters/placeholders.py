@@ -22,8 +22,8 @@ class Settings(Strict):
 
     share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.4,
-        description="most of an answer's code points that may be placeholders, of the answer with most of them; real "
-        "letters have up to 0.1, short ones up to 0.3",
+        description="share of an answer's code points, 0 to 1, that may be placeholders, of the answer with most of "
+        "them; default 0.4: real letters have up to 0.1, short ones up to 0.3",
     )
     count: Annotated[int, Field(ge=0)] | None = Field(
         None, description="most placeholders in a record's answers; any number by default"

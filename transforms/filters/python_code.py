@@ -16,7 +16,9 @@ from transforms.filters.filter import Filter, Finding, column
 class Settings(Strict):
     """Blocks are fenced ones marked python, and answers that are Python as a whole."""
 
-    max_broken: Annotated[int, Field(ge=0)] = Field(0, description="most blocks that no Python 3 parser takes")
+    max_broken: Annotated[int, Field(ge=0)] = Field(
+        0, description="most blocks of a record that do not parse, neither as Python 3 nor 2; default 0"
+    )
     max_python2: Annotated[int, Field(ge=0)] | None = Field(
         0, description="most blocks that only Python 2 takes (print statements); null: not judged"
     )

@@ -40,17 +40,23 @@ class Settings(Strict):
 
     quality: Bounds | None = Field(None, description="weighted harmonic mean of the components, 0 to 1")
     weights: dict[str, Weight] = Field(
-        default_factory=dict, description="of quality's components; those not named keep their defaults"
+        default_factory=dict,
+        description="weights of quality's components by name, for this bound alone; those not named keep their "
+        f"defaults ({', '.join(f'{name} {weight:g}' for name, weight in WEIGHTS.items())})",
     )
-    quality_substance: Bounds | None = None
-    quality_candour: Bounds | None = None
-    quality_variety: Bounds | None = None
-    quality_original: Bounds | None = None
-    quality_ending: Bounds | None = None
-    quality_form: Bounds | None = None
-    quality_clarity: Bounds | None = None
-    quality_relation: Bounds | None = None
-    reward: Bounds | None = Field(None, description="logit of a reward model")
+    quality_substance: Bounds | None = Field(
+        None, description="content words of the answer against what the prompt asks for, 0 to 1"
+    )
+    quality_candour: Bounds | None = Field(
+        None, description='an answer and nothing else: no refusal, no "as an AI", no left-over of a template, 0 to 1'
+    )
+    quality_variety: Bounds | None = Field(None, description="no loops, ordinary richness of words, 0 to 1")
+    quality_original: Bounds | None = Field(None, description="other phrases than the prompt's, 0 to 1")
+    quality_ending: Bounds | None = Field(None, description="comes to an end, 0 to 1")
+    quality_form: Bounds | None = Field(None, description="line breaks in long answers, 0 to 1")
+    quality_clarity: Bounds | None = Field(None, description="the first prompt can be answered, 0 to 1")
+    quality_relation: Bounds | None = Field(None, description="shares content words with its prompt, 0 to 1")
+    reward: Bounds | None = Field(None, description="logit of a reward model; its scale is the model's own")
     deita: Bounds | None = Field(None, description="sum over turns of complexity x quality")
     deita_complexity: Bounds | None = Field(None, description="mean over turns, 1 to 6")
     deita_quality: Bounds | None = Field(None, description="mean over turns, 1 to 6")

@@ -53,8 +53,13 @@ class Settings(Strict):
     tasks: Choice = Field(Choice(), description=f"what the first turn asks for: {', '.join(TASKS)}")
     formats: Choice = Field(Choice(), description=f"layout of the last answer: {', '.join(FORMATS)}")
     tones: Choice = Field(Choice(), description=f"tone of the last answer: {', '.join(TONES)}")
-    difficulty: Bounds = Field(Bounds(), description="0 to 1, see docs/tags.md")
-    confidence: Part = Field(0.0, description="a task is dropped only where its tag is at least this sure, 0 to 1")
+    difficulty: Bounds = Field(
+        Bounds(),
+        description="how much the record asks of whoever answers it, 0 to 1; docs/tags.md has the formula and medians",
+    )
+    confidence: Part = Field(
+        0.0, description="a task is dropped only where its tag is at least this sure, 0 to 1; default 0: any"
+    )
 
     @model_validator(mode="after")
     def _known(self) -> Self:

@@ -22,8 +22,8 @@ class Settings(Strict):
 
     share: Annotated[float, Field(ge=0, le=1)] = Field(
         0.6,
-        description="most of an answer's code points that may be URLs and Markdown images, of the answer with most of "
-        "them, unless a prompt asks for such",
+        description="share of an answer's code points, 0 to 1, that may be URLs and Markdown images, of the answer "
+        "with most of them, unless a prompt asks for such; default 0.6: more link than words",
     )
     pointers: Annotated[int, Field(ge=0)] | None = Field(
         0, description='most answers of a record that are no more than "see the link above"; null: any number'
