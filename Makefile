@@ -54,11 +54,12 @@ test: lint
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 # The peers pin other versions than we do, so they have an environment of their own.
-$(PEERS)/.stamp: benchmarks/peers.txt
+$(PEERS)/.stamp: benchmarks/peers.txt benchmarks/peers_alone.txt
 	@test -n "$(PYTHON)" || { echo "no Python 3.11 or 3.12 found; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "installing the peers into $(PEERS)"
 	@"$(PYTHON)" -m venv $(PEERS)
 	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet -r benchmarks/peers.txt
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --no-input install --quiet --no-deps -r benchmarks/peers_alone.txt
 	@touch $@
 
 # Without the peers the comparisons are skipped, and the report says so.

@@ -35,7 +35,7 @@ many words", the setting is the first that goes.
 
 `gristmill signals recipe.yaml` shows the columns by source and what each rule would drop; with `--rule NAME
 --threshold X` also what another threshold would, with records from both sides of it. Look there before you set a
-bound.
+bound: [signals.md](signals.md).
 
 ## A filter of your own
 

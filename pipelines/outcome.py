@@ -85,7 +85,7 @@ class Outcome:
     names: list[str]
     tally: dict[tuple[str, int], Measures]
     census: list[dict[str, int]]
-    quality: dict[tuple[str, int], float]  # sums of the quality score, as the tally
+    quality: dict[tuple[str, int], tuple[float, int]]  # sums of the quality score and how many have one, as the tally
 
     def entered(self, name: str) -> int:
         return sum(one.rows for (owner, _), one in self.tally.items() if owner == name)
@@ -108,10 +108,10 @@ class Outcome:
         return _total([one for (_, rule), one in self.tally.items() if rule < 0], self.counts_tokens)
 
     def mean_quality(self) -> float | None:
-        """Mean quality score of what is still in, to four decimals; None where it was not asked for."""
-        if not self.plan.weights or not self.left:
-            return None
-        return round(sum(one for (_, rule), one in self.quality.items() if rule < 0) / self.left, 4)
+        """Mean quality score of what is still in and has one, to four decimals; None where it was not asked for."""
+        left = [one for (_, rule), one in self.quality.items() if rule < 0]
+        scored = sum(count for _, count in left)
+        return round(sum(score for score, _ in left) / scored, 4) if self.plan.weights and scored else None
 
     def rows_at(self, name: str, rules: range) -> int:
         return sum(one.rows for (owner, rule), one in self.tally.items() if owner == name and rule in rules)
@@ -183,7 +183,7 @@ def read_outcome(plan: Plan, names: list[str], folder: Path, tokens: bool) -> Ou
         owner = names[row["source"]], row["rule"]
         counts = {name: row[name] for name in _MEASURES}
         tally[owner] = Measures(**counts | {"tokens": row["tokens"] if tokens else None})
-        quality[owner] = row["quality"] / MICRO
+        quality[owner] = row["quality"] / MICRO, row["scored"]
     return Outcome(plan, names, tally, collected(folder, f"census-{plan.stage}"), quality)
 
 

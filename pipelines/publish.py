@@ -1,5 +1,6 @@
 """From a staging folder to a published version: whole, once, and never changed."""
 
+import hashlib
 import os
 import platform
 import shutil
@@ -27,6 +28,7 @@ from schemas.errors import GristmillError
 from schemas.ledger import LEDGER, QUARANTINE, QUARANTINED
 from schemas.recipe import Recipe
 from schemas.version import __version__
+from transforms.annotate.function import UserFunction
 from transforms.corpus import read_batch
 from transforms.mix import Target
 from transforms.shards import file_digest
@@ -237,6 +239,11 @@ def _manifest(
         selection=found,
         near_dedup=outcome.scheme(job.settings),
         tokenizer_digest=job.settings.tokenizer,
+        functions={
+            one.filter: hashlib.sha256(one.source.encode()).hexdigest()
+            for one in job.annotations
+            if isinstance(one, UserFunction)
+        },
         dependencies={name: version(name) for name in sorted(DEPENDENCIES)},
         files=files,
     )  # fmt: skip

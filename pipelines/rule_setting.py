@@ -196,7 +196,8 @@ def _turned(name: str, settings: Strict, path: Path, value: float) -> Strict:
             problem = problem or error
             continue
         # What a recipe does not spell out (the text of a user's function) is not in the dump.
-        hidden = {one for one, field in type(settings).model_fields.items() if field.exclude}
-        return made.model_copy(update={one: getattr(settings, one) for one in hidden})
+        for hidden in type(settings).__private_attributes__:
+            setattr(made, hidden, getattr(settings, hidden))
+        return made
     assert problem is not None
     raise problem

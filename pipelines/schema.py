@@ -21,16 +21,17 @@ def schema(what: str) -> str:
 
 def _recipe() -> dict[str, Any]:
     from schemas.recipe import Recipe
-    from transforms.filters import FILTERS
+    from transforms.filters import FILTERS, function
 
     made = Recipe.model_json_schema()
     definitions, properties = made["$defs"], {}
     for name, one in FILTERS.items():
-        settings = one.settings.model_json_schema()
+        settings = one.settings.model_json_schema(ref_template=f"#/$defs/filters.{name}.{{model}}")
         for key, definition in settings.pop("$defs", {}).items():
-            definitions[key] = definition
+            definitions[f"filters.{name}.{key}"] = definition  # two filters may each have a Range of their own
         properties[name] = settings
-    filters = {"type": "object", "properties": properties, "additionalProperties": False}
+    own = function.Settings.model_json_schema()  # any other name is a user's own filter
+    filters = {"type": "object", "properties": properties, "additionalProperties": own}
     described = {key: made["properties"]["filters"][key] for key in ("description", "default")}
     made["properties"]["filters"] = {"anyOf": [filters, {"type": "null"}]} | described
     return {"$schema": "https://json-schema.org/draft/2020-12/schema"} | made

@@ -149,6 +149,7 @@ class Manifest(Strict):
     selection: SelectionReport = Field(default_factory=SelectionReport)
     near_dedup: dict[str, Any] | None = Field(description="signature scheme and bands, so that they can be compared")
     tokenizer_digest: str | None
+    functions: dict[str, str] = Field(default_factory=dict, description="sha256 of the files of users' own filters")
     dependencies: dict[str, str] = Field(description="versions that the bytes depend on")
     files: list[File]
     release_digest: str = ""

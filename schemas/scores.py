@@ -14,7 +14,7 @@ class RewardModel(Strict):
 
     model: str = Field(description="folder or hub id[@revision]; needs the train extra")
     max_tokens: Tokens = Field(2048, description="longer conversations have no score")
-    truncate: bool = Field(False, description="score the first max_tokens of longer ones instead")
+    truncate: bool = Field(False, description="score the last max_tokens of longer ones instead")
 
 
 class InstructionDifficulty(Strict):

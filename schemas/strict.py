@@ -80,6 +80,8 @@ def validate(model: type[Model], data: object, where: str) -> Model:
         return model.model_validate(data)
     except ValidationError as error:
         problems = error.errors(include_url=False)
+        # Of a union every branch has its say; the one that got furthest knows what is wrong.
+        problems.sort(key=lambda one: one["type"] not in ("extra_forbidden", "value_error", "missing"))
         first = _sentence(model, problems[0])
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         raise GristmillError(f"{where}: {first}{more}") from None

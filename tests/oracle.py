@@ -263,7 +263,7 @@ def choose(records: list[Record], recipe: Recipe) -> dict[str, tuple[int, int, i
             before.append(before[-1] + one.measured[mix.unit])
         extra, fitting = cut(mine, before, rest, mix.unit)
         for place, one in enumerate(mine):
-            one.copies = repeats + (place < extra or place in fitting)
+            one.copies = (repeats + (place < extra or place in fitting)) * (one.measured[mix.unit] > 0)
             if one.copies == 0:
                 one.stage, one.rule = "mix", "mix.target"
         got = sum(one.copies * one.measured[mix.unit] for one in mine)

@@ -258,7 +258,7 @@ def misfits(data: Any, rule: dict[str, Any], root: dict[str, Any], where: str) -
     """Where ``data`` breaks a JSON Schema; of its language, what ours use (there is no jsonschema in our environment)."""
     known = {"$ref", "anyOf", "type", "enum", "const", "pattern", "properties", "required", "additionalProperties", "items", "minimum",
              "maximum", "exclusiveMinimum", "exclusiveMaximum", "minProperties", "$schema", "$defs", "title", "description", "default",
-             "examples", "allOf", "propertyNames"}  # fmt: skip
+             "examples", "allOf", "propertyNames", "minItems", "maxItems", "minLength", "prefixItems", "uniqueItems"}  # fmt: skip
     assert set(rule) <= known, f"{where}: this check does not know {set(rule) - known}"
     if "$ref" in rule:
         return misfits(data, root["$defs"][rule["$ref"].removeprefix("#/$defs/")], root, where)
@@ -282,7 +282,8 @@ def misfits(data: Any, rule: dict[str, Any], root: dict[str, Any], where: str) -
         return [f"{where}: {data!r} is none of the values"]
     if "pattern" in rule and not re.search(rule["pattern"], data):
         return [f"{where}: {data!r} does not fit {rule['pattern']}"]
-    bounds = {"minimum": lambda a, b: a >= b, "maximum": lambda a, b: a <= b,
+    bounds = {"minLength": lambda a, b: len(a) >= b, "minItems": lambda a, b: len(a) >= b, "maxItems": lambda a, b: len(a) <= b,
+              "minimum": lambda a, b: a >= b, "maximum": lambda a, b: a <= b,
               "exclusiveMinimum": lambda a, b: a > b, "exclusiveMaximum": lambda a, b: a < b}  # fmt: skip
     found = [
         f"{where}: {data!r} breaks {name} {rule[name]}"

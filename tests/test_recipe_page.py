@@ -58,7 +58,7 @@ def test_every_key_of_a_recipe_is_on_its_page(section: str, repo: Path):
 def test_every_key_of_a_section_is_in_its_table(section: str, repo: Path):
     page = (repo / "docs" / "recipe.md").read_text(encoding="utf-8")
     part = page.split(f"\n## {section}\n")[1].split("\n## ")[0]
-    annotation = Recipe.model_fields[section].annotation
+    annotation: Any = Recipe.model_fields[section].annotation
     model = next((one for one in getattr(annotation, "__args__", ()) if hasattr(one, "model_fields")), annotation)
     for key in model.model_fields:
         assert f"| `{key}`" in part or f", `{key}`" in part, f"{section}.{key} is not in docs/recipe.md"

@@ -127,6 +127,8 @@ class Quotas:
             rows = np.flatnonzero((groups == group) & standing.alive)
             quota = self.by_group.get(group, Quota(0, -1, 0))
             taken[rows] = copies(quota, found.get(group), order[rows], standing.view.addresses[rows])
+        # What weighs nothing is no part of a mix: no supervised token under this template, say.
+        taken[standing.weight(self.grouping) == 0] = 0
         return taken
 
 

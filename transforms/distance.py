@@ -27,7 +27,7 @@ NO_NEAR_DROPS = pa.RecordBatch.from_pylist([], schema=NEAR_DROP)
 def vector_rows(
     groups: Ints, order: U64, addresses: Ints, ids: pa.Array, vectors: npt.NDArray[np.float32]
 ) -> pa.RecordBatch:
-    """What travels to where a group is walked: 36 bytes and the vector."""
+    """What travels to where a group is walked: 40 bytes and the vector."""
     flat = pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1), pa.float32()), vectors.shape[1])
     columns = {"group": pa.array(groups), "order": pa.array(order), "address": pa.array(addresses), "id": ids}
     return pa.record_batch(columns | {"vector": flat})

@@ -28,7 +28,7 @@ MICRO = 1_000_000
 # Per source and rule: how many rows it dropped (rule -1: still in), with their sizes.
 TALLY = pa.schema(
     [("source", pa.int32()), ("rule", pa.int32())]
-    + [(name, pa.int64()) for name in ("rows", "turns", "characters", "words", "tokens", "answer_words", "quality")]
+    + [(name, pa.int64()) for name in ("rows", "turns", "characters", "words", "tokens", "quality", "scored")]
 )
 
 
@@ -138,14 +138,15 @@ class Standing:
 
     def _tally(self) -> pa.RecordBatch:
         numbers, of = np.unique(self.rule, return_inverse=True)
+        quality = self.view.score("quality") if self.plan.weights else np.full(len(self.rule), np.nan)
+        own = {
+            "rows": np.ones(len(self.rule)),
+            "quality": np.round(np.nan_to_num(quality) * MICRO),
+            "scored": ~np.isnan(quality),
+        }
         columns: list[Any] = [np.full(len(numbers), self.view.source, np.int32), numbers]
         for name in TALLY.names[2:]:
-            if name == "rows":
-                values: Any = np.ones(len(self.rule))
-            elif name == "quality":
-                values = np.round(np.nan_to_num(self.view.score(name)) * MICRO) if self.plan.weights else 0 * self.rule
-            else:
-                values = np.asarray(self.view.features[name].fill_null(0))
+            values = own[name] if name in own else np.asarray(self.view.features[name].fill_null(0))
             columns.append(np.bincount(of, values, len(numbers)).astype(np.int64))
         return pa.RecordBatch.from_arrays(
             [pa.array(column, kind) for column, kind in zip(columns, TALLY.types, strict=True)], schema=TALLY

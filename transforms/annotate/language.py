@@ -51,6 +51,8 @@ _KANA = 0.1
 """Share of Kana among Han and Kana from which a text is Japanese; Chinese quotes a name at most."""
 
 _FOREIGN = r"```(?s:.*?)(?:```|$)|`[^`\n]*`|https?://\S+|www\.\S+|\S+@\S+"
+_FOREIGN_SIGNS = r"[`@]|http|www\."
+"""Whatever ``_FOREIGN`` matches holds one of them; few texts do."""
 _LETTERS = bytes(byte if byte >= 0x80 or chr(byte).isalpha() or byte == 0x27 else 0x20 for byte in range(256))
 """ASCII signs and digits as spaces. Those beyond ASCII stay: they carry little weight with the model."""
 
@@ -95,8 +97,10 @@ class Language:
         answers = _shown(records, records.assistant)
         prompts = _shown(records, records.roles == USER)
         head = records.contents.take(pa.array(records.first_user, mask=records.first_user < 0))
-        ends = (pc.utf8_slice_codeunits(head, 0, LOOK), pc.utf8_slice_codeunits(head, -LOOK, np.iinfo(np.int32).max))
-        named = [pc.fill_null(pc.match_substring_regex(end, _NAMES_LANGUAGE), False) for end in ends]
+        long = pc.greater(pc.utf8_length(head), LOOK)  # of a shorter one the end is the beginning
+        end = pc.if_else(long, pc.utf8_slice_codeunits(head, -LOOK, np.iinfo(np.int32).max), "")
+        ends = (pc.utf8_slice_codeunits(head, 0, LOOK), end)
+        named = [pc.fill_null(pc.match_substring_regex(one, _NAMES_LANGUAGE), False) for one in ends]
         answer, prompt = identify(answers), identify(prompts)
         language, score = _doubted(answers, *answer, prompt[0])
         prompt_language, prompt_score = _doubted(prompts, *prompt, answer[0])
@@ -126,9 +130,12 @@ def identify(texts: pa.LargeStringArray) -> tuple[pa.StringArray, pa.FloatArray]
         settled |= here
     rest = np.flatnonzero(~settled & (total >= LEAST) & (cjk < _MIXED))
     if len(rest):
-        for row, text in zip(rest.tolist(), texts.take(pa.array(rest)).to_pylist(), strict=True):
-            # Capitals alone look like another language to the model, which knows them from headings.
-            codes[row], scores[row] = _predict(text.lower() if text.isupper() else text)
+        # Rows of a template begin alike: each text is looked at once.
+        coded = texts.take(pa.array(rest)).dictionary_encode()
+        # Capitals alone look like another language to the model, which knows them from headings.
+        found = [_predict(text.lower() if text.isupper() else text) for text in coded.dictionary.to_pylist()]
+        for row, code in zip(rest.tolist(), np.asarray(coded.indices).tolist(), strict=True):
+            codes[row], scores[row] = found[code]
     return _columns(codes, scores)
 
 
@@ -167,11 +174,7 @@ def _shown(records: Records, chosen: npt.NDArray[np.bool_]) -> pa.LargeStringArr
     """[n]: the first letters of the chosen messages of each record, turn after turn, signs as single spaces."""
     at = np.flatnonzero(chosen)
     texts = pc.utf8_slice_codeunits(records.contents.take(pa.array(at)).cast(pa.large_string()), 0, LOOK)
-    texts = pc.replace_substring_regex(texts, _FOREIGN, " ")
-    _, offsets, data = texts.buffers()
-    spaced = pa.py_buffer(data.to_pybytes().translate(_LETTERS)) if data else data
-    texts = pa.LargeStringArray.from_buffers(len(texts), offsets, spaced, None, 0, texts.offset)
-    texts = pc.utf8_slice_codeunits(pc.replace_substring_regex(texts, "  +", " "), 0, LETTERS)
+    texts = pc.utf8_slice_codeunits(_spaced(_without_foreign(texts)), 0, LETTERS)
     if len(at) and (len(at) != len(records) or (records.record_of[at] != np.arange(len(records))).any()):
         bounds = np.searchsorted(records.record_of[at], np.arange(len(records) + 1))
         turns = pa.LargeListArray.from_arrays(pa.array(bounds, pa.int64()), texts)
@@ -179,6 +182,28 @@ def _shown(records: Records, chosen: npt.NDArray[np.bool_]) -> pa.LargeStringArr
     elif not len(at):
         texts = pa.array([""] * len(records), pa.large_string())
     return pc.utf8_trim_whitespace(texts)
+
+
+def _without_foreign(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    some = pc.match_substring_regex(texts, _FOREIGN_SIGNS)
+    return pc.replace_with_mask(texts, some, pc.replace_substring_regex(texts.filter(some), _FOREIGN, " "))
+
+
+def _spaced(texts: pa.LargeStringArray) -> pa.LargeStringArray:
+    """ASCII signs and digits as spaces, and a run of spaces as one."""
+    _, offsets, data = texts.buffers()
+    if not data:
+        return texts
+    bounds = np.frombuffer(offsets, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    spaced = np.frombuffer(data.to_pybytes().translate(_LETTERS), np.uint8)[bounds[0] : bounds[-1]]
+    bounds = bounds - bounds[0]
+    space = spaced == 0x20
+    again = np.zeros(len(space), bool)
+    again[1:] = space[1:] & space[:-1]
+    again[bounds[:-1][np.diff(bounds) > 0]] = False  # the first of a text follows nothing
+    before = np.searchsorted(np.flatnonzero(again), bounds)
+    kept = [pa.py_buffer((bounds - before).tobytes()), pa.py_buffer(spaced[~again].tobytes())]
+    return pa.LargeStringArray.from_buffers(len(texts), *kept)
 
 
 def _path() -> Path:

@@ -192,9 +192,21 @@ class _Turns:
     def _screened(self, phrase: Phrase) -> tuple[Ints, pa.LargeStringArray]:
         # A screen for each phrase: all in one expression outgrow RE2's automaton, and it falls back to 3 MB/s.
         if phrase not in self._passed:
-            passed = np.asarray(pc.match_substring_regex(self.texts, phrase.screen, ignore_case=True).fill_null(False))
-            self._passed[phrase] = self.rows[passed], self.texts.filter(pa.array(passed))
+            rows, texts = self.rows, self.texts
+            for screen in (phrase.screen, *_boundless(phrase.pattern)):
+                if len(texts):
+                    passed = pc.match_substring_regex(texts, screen, ignore_case=True).fill_null(False)
+                    rows, texts = rows[np.asarray(passed)], texts.filter(passed)
+            self._passed[phrase] = rows, texts
         return self._passed[phrase]
+
+
+@cache
+def _boundless(pattern: str) -> tuple[str, ...]:
+    """The pattern with its bounded gaps open, a second screen: what it matches is more, and it compiles in a fraction
+    of the milliseconds that hundred-fold repetitions take, which for a small block is most of the work."""
+    opened = re.sub(r"\{0,\d\d+\}\??", "*", pattern)
+    return (opened,) if opened != pattern else ()
 
 
 def _counts(texts: pa.LargeStringArray, pattern: str) -> Ints:

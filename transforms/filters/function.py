@@ -1,7 +1,7 @@
 """A filter that a user wrote: ``my_rule: {function: rules.py:measure, max: 3}`` in the recipe's filters.
 
-The function gets a record and returns a number, which is held against ``min`` and ``max``, or True to keep it and False
-to drop it; None has nothing to say and keeps it.
+The function gets a record and returns a number, which is held against ``min`` and ``max``. Without them it returns True
+to keep the record and False (or 0) to drop it. None has nothing to say and keeps it.
 """
 
 from collections.abc import Iterator
