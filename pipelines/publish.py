@@ -18,11 +18,13 @@ import pyarrow.parquet as pq
 
 from pipelines.accounts import Ingested, check_conservation
 from pipelines.card import write_card
+from pipelines.croissant import write_croissant
 from pipelines.engine import Engine
 from pipelines.inputs import Input
 from pipelines.job import Job
 from pipelines.outcome import Outcome, Selection
 from pipelines.report import Report
+from pipelines.report_page import write_report
 from schemas import manifest
 from schemas.errors import GristmillError
 from schemas.ledger import LEDGER, QUARANTINE, QUARANTINED
@@ -120,14 +122,17 @@ def finish(
     selection: Selection,
     folder: Path,
 ) -> manifest.Manifest:
-    """Give shards their final names, add quarantine, card and manifest."""
+    """Give shards their final names, add quarantine, card, description, report and manifest."""
     files = _name_shards(selection, outcome, folder) + selection.ledger
     files += _write_quarantine(ingested, folder)
     made = _manifest(job, inputs, ingested, outcome, found, targets, selection, files)
-    write_card(made, folder / "README.md")
-    size, digest = file_digest(folder / "README.md")
-    files = sorted([*files, manifest.File(path="README.md", bytes=size, sha256=digest)], key=lambda file: file.path)
-    made = made.model_copy(update={"files": files}).sealed()
+    # Each is made from the manifest as it is then; the report comes last and lists the other two.
+    for name, write in (("README.md", write_card), ("croissant.json", write_croissant), ("report.html", write_report)):
+        write(made, folder / name)
+        size, digest = file_digest(folder / name)
+        files = sorted([*files, manifest.File(path=name, bytes=size, sha256=digest)], key=lambda file: file.path)
+        made = made.model_copy(update={"files": files})
+    made = made.sealed()
     (folder / manifest.FILE_NAME).write_bytes(made.encode())
     return made
 

@@ -2,44 +2,29 @@
 good data in one release and noise in another."""
 
 from collections.abc import Iterator
-from typing import Annotated, Self
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from schemas.strict import Strict
 from transforms.annotate.characters import Characters
+from transforms.filters.bounds import Parts
 from transforms.filters.filter import Filter, Finding, column
-
-Bound = Annotated[float, Field(ge=0, le=1)]
-
-
-class Range(Strict):
-    """A closed range of shares, 0 to 1; an absent bound is open."""
-
-    min: Bound | None = None
-    max: Bound | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}")
-        return self
 
 
 class Settings(Strict):
     """Shares of characters (code points), 0 to 1. Web recipes have ``max: 0.25`` for special characters (data-juicer's
     default, which counts digits and spaces too) and ``max: 0.5`` for repetition."""
 
-    answer_special: Range = Field(
-        Range(), description="share of the answers' characters that are no letter, mark, number or space; default open"
+    answer_special: Parts = Field(
+        Parts(), description="share of the answers' characters that are no letter, mark, number or space; default open"
     )
-    prompt_special: Range = Field(
-        Range(), description="share of all other characters that are no letter, mark, number or space; default open"
+    prompt_special: Parts = Field(
+        Parts(), description="share of all other characters that are no letter, mark, number or space; default open"
     )
-    answer_character_repetition: Range = Field(
-        Range(),
+    answer_character_repetition: Parts = Field(
+        Parts(),
         description="share of an answer's windows of 10 characters that stand earlier in it, of the answer with most; "
         "default open",
     )
@@ -47,7 +32,7 @@ class Settings(Strict):
 
 def decide(features: pa.RecordBatch, settings: Settings) -> Iterator[Finding]:
     for measure in Settings.model_fields:
-        bounds: Range = getattr(settings, measure)
+        bounds: Parts = getattr(settings, measure)
         share = column(features, measure).astype(np.float64)
         if bounds.min is not None:
             yield Finding(f"characters.{measure}.min", share < bounds.min, share, bounds.min)

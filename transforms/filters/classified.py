@@ -3,33 +3,21 @@
 import difflib
 from collections.abc import Iterator
 from functools import partial
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import pyarrow as pa
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from schemas.errors import GristmillError
 from schemas.strict import Strict
 from transforms.annotate.classifier import Classifier
+from transforms.filters.bounds import Scores
 from transforms.filters.filter import Filter, Finding, column
 from transforms.filters.tags import Choice
 
 # A name becomes part of column names and of rules.
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,30}$")]
-
-
-class Range(Strict):
-    """A closed range of a score; an absent bound is open."""
-
-    min: float | None = None
-    max: float | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}")
-        return self
 
 
 class Settings(Strict):
@@ -46,7 +34,7 @@ class Settings(Strict):
     batch_size: int = Field(32, ge=1, description="texts at a time: memory against speed")
     revision: str | None = Field(None, description="commit of a hub model")
     labels: Choice = Field(Choice(), description="allow or drop, by the model's own names of its labels")
-    scores: dict[str, Range] = Field(
+    scores: dict[str, Scores] = Field(
         {}, description="bounds of the score of a label, by its name; a probability, unless the model is a regression"
     )
 

@@ -10,9 +10,8 @@ from pydantic import Field, model_validator
 
 from schemas.strict import Strict
 from transforms.annotate.tags import FORMATS, TASKS, TONES, Tags
+from transforms.filters.bounds import Parts
 from transforms.filters.filter import Filter, Finding, column
-
-Part = Annotated[float, Field(ge=0, le=1)]
 
 
 class Choice(Strict):
@@ -34,30 +33,17 @@ class Choice(Strict):
         return [name for name in known if name in (self.drop or ())]
 
 
-class Bounds(Strict):
-    """A closed range; an absent bound is open."""
-
-    min: Part | None = None
-    max: Part | None = None
-
-    @model_validator(mode="after")
-    def _ordered(self) -> Self:
-        if self.min is not None and self.max is not None and self.min > self.max:
-            raise ValueError(f"min {self.min} is above max {self.max}")
-        return self
-
-
 class Settings(Strict):
     """All open by default."""
 
     tasks: Choice = Field(Choice(), description=f"what the first turn asks for: {', '.join(TASKS)}")
     formats: Choice = Field(Choice(), description=f"layout of the last answer: {', '.join(FORMATS)}")
     tones: Choice = Field(Choice(), description=f"tone of the last answer: {', '.join(TONES)}")
-    difficulty: Bounds = Field(
-        Bounds(),
+    difficulty: Parts = Field(
+        Parts(),
         description="how much the record asks of whoever answers it, 0 to 1; docs/tags.md has the formula and medians",
     )
-    confidence: Part = Field(
+    confidence: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="a task is dropped only where its tag is at least this sure, 0 to 1; default 0: any"
     )
 
