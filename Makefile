@@ -17,7 +17,7 @@ help:
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make test    lint and all tests, as CI does; PYTEST_ARGS='-n 2 -m \"not slow\"' for a quick look"
-	@echo "make bench   the benchmarks, as one report (about 15 minutes); make bench-scale: growth to a million rows"
+	@echo "make bench   the benchmarks, as one report (about 20 minutes); make bench-scale: growth to a million rows"
 	@echo "make clean   remove $(VENV), $(PEERS), build/ and caches; releases/ stays"
 
 $(VENV)/pyvenv.cfg:

@@ -15,9 +15,20 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
 
-from benchmarks import bench_scale, bench_shared, minhash_rate
-from benchmarks.processes import Failed
+from benchmarks import (
+    bench_scale,
+    bench_selection,
+    bench_shared,
+    decontamination_planted,
+    embeddings,
+    minhash_rate,
+    runs,
+    signals_rate,
+    tag_agreement,
+)
+from benchmarks.processes import Failed, timed
 
 Section = tuple[str, Callable[[], str]]
 
@@ -31,8 +42,21 @@ def machine() -> str:
 
 
 def peers() -> str:
-    listed = (Path(__file__).parent / "peers.txt").read_text(encoding="utf-8").split("\n")
-    return ", ".join(line.replace("==", " ") for line in listed if line.startswith(("datatrove", "rensa")))
+    lists = (Path(__file__).parent / name for name in ("peers.txt", "peers_alone.txt"))
+    listed = "\n".join(one.read_text(encoding="utf-8") for one in lists).split("\n")
+    compared = ("datatrove", "rensa", "model2vec", "py-data-juicer")
+    return ", ".join(line.replace("==", " ") for line in listed if line.startswith(compared))
+
+
+def printed(title: str, module: ModuleType) -> Section:
+    """A benchmark that prints its tables, in a process of its own."""
+
+    def section() -> str:
+        if not all((runs.SHARED / name).is_dir() for name in ("data", "benchmarks")):
+            return f"## {title}\n\nSkipped: there is no ../shared/data or ../shared/benchmarks beside the repository.\n"
+        return f"## {title}\n\n{timed([sys.executable, '-m', module.__name__])[1]}"
+
+    return title, section
 
 
 def sections(scale: bool, rounds: int) -> list[Section]:
@@ -40,17 +64,18 @@ def sections(scale: bool, rounds: int) -> list[Section]:
         return [("Growth", lambda: bench_scale.bench(rounds, (100_000, 1_000_000)))]
     return [
         ("MinHash on one core", lambda: minhash_rate.bench(max(rounds, 3))),
+        ("Signals on one core", lambda: signals_rate.bench(rounds)),
+        ("Embeddings on one core", lambda: embeddings.bench(max(rounds, 3))),
         ("All shared data", lambda: bench_shared.bench(rounds)),
+        ("Selection", lambda: bench_selection.bench(min(rounds, 2))),
+        printed("Decontamination, planted leaks", decontamination_planted),
+        printed("Tags, agreement with people", tag_agreement),
     ]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--scale", action="store_true", help="the growth to a million rows instead of the others"
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", action="store_true", help="the growth to a million rows instead of the others")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--write", type=Path, help="also write the report to this file")
     arguments = parser.parse_args()
@@ -69,7 +94,7 @@ def main() -> int:
         begin, before = time.monotonic(), os.getloadavg()[0]
         try:
             say(section())
-        except Failed as error:
+        except (Failed, SystemExit) as error:
             failed = 1
             say(f"## {title}\n\nFailed: {error}\n")
         took = time.monotonic() - begin

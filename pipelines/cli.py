@@ -11,6 +11,10 @@ import typer
 from schemas.errors import GristmillError
 from schemas.version import __version__
 
+# One process per core is the parallelism; a thread per core in each of them only gets in the others' way. Read by NumPy
+# when it is imported, and inherited by workers.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 app = typer.Typer(
     name="gristmill",
     help="Turn raw instruction data into verified, versioned data set releases.",

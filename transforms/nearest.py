@@ -54,10 +54,12 @@ def walk(
     state = _Kept(vectors, threshold, band)
     kept = np.zeros(n, np.bool_)
     neighbour = np.full(n, -1, np.int64)
-    low = 0
+    low = min(keep_first, budget, n)
+    kept[:low] = True
+    state.add(np.arange(low))  # whatever is near to them
     while low < n and len(state) < budget:
         high = min(low + rows, n)
-        stay, near = state.block(low, high, keep_first)
+        stay, near = state.block(low, high)
         room = budget - len(state)
         if stay.sum() > room:  # the walk ends inside this block, right after the row that fills the budget
             high = low + int(np.flatnonzero(stay)[room - 1]) + 1
@@ -96,7 +98,7 @@ class _Kept:
             self._held = grown
         self._held[size : len(self._rows)] = coarse(self._vectors[rows])
 
-    def block(self, low: int, high: int, keep_first: int) -> tuple[npt.NDArray[np.bool_], Ints]:
+    def block(self, low: int, high: int) -> tuple[npt.NDArray[np.bool_], Ints]:
         """(stays [b], nearest kept row [b] or -1) of the rows low to high.
 
         The nearest is the highest coarse product among the kept rows that are too near, the earlier of equals. When
@@ -108,10 +110,8 @@ class _Kept:
         inside[np.triu_indices(len(points))] = -np.inf  # only rows before a row count
         near_inside = self._too_near(inside, low, np.arange(low, high))
         stay = np.ones(high - low, np.bool_)
-        first = min(max(keep_first - low, 0), high - low)
         for row in np.flatnonzero((near >= 0) | near_inside.any(axis=1)):  # all others stay
-            if row >= first:
-                stay[row] = near[row] < 0 and not near_inside[row, :row][stay[:row]].any()
+            stay[row] = near[row] < 0 and not near_inside[row, :row][stay[:row]].any()
         near[stay] = -1
         gone = np.flatnonzero(~stay)
         candidates = np.where(near_inside[gone] & stay, inside[gone], -np.inf)
