@@ -72,7 +72,7 @@ def test_a_file_cut_short(release: Path):
     found(release, TRAIN, "bytes")
 
 
-@pytest.mark.parametrize("path", [TRAIN, RECORDS, "README.md"])
+@pytest.mark.parametrize("path", [TRAIN, RECORDS, "README.md", "croissant.json", "report.html"])
 def test_a_missing_file(release: Path, path: str):
     (release / path).unlink()
     found(release, path, "is missing")
