@@ -40,6 +40,8 @@ PACKAGES = [
     "transforms.readers",
     "pipelines",
     "trainer",
+    "trainer.attention",
+    "trainer.plan",
 ]
 
 # What curation needs; nothing here may bring torch. Beam itself holds numpy below 2.5 and pyarrow below 26.
@@ -83,7 +85,7 @@ EXTRAS = {
 }
 
 # Files beside the code that the code opens: schemas as JSON, chat templates, page and card templates.
-DATA = ["py.typed", "*.json", "*.j2", "*.md", "*.txt", "templates/*.j2", "templates/*.json", "templates/*.md"]
+DATA = ["py.typed", "*.json", "*.j2", "*.md", "*.txt", "templates/*.j2", "templates/*.jinja"]
 
 setup(
     name="gristmill",

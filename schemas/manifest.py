@@ -8,7 +8,7 @@ from pydantic import Field
 
 from schemas.strict import Strict
 
-FORMAT = 1
+FORMAT = 2
 FILE_NAME = "manifest.json"
 
 
