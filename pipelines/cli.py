@@ -17,7 +17,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 app = typer.Typer(
     name="gristmill",
-    help="Turn raw instruction data into verified, versioned data set releases.",
+    help="Turn raw instruction data into verified, versioned data set releases, and train on them.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -26,6 +26,11 @@ app = typer.Typer(
 
 RecipePath = Annotated[Path, typer.Argument(help="the recipe, a YAML file", show_default=False)]
 ReleasePath = Annotated[Path, typer.Argument(help="a release, for example releases/mix/1.0.0", show_default=False)]
+ConfigPath = Annotated[Path, typer.Argument(help="the training configuration, a YAML file", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="over the file, for example data.epochs=3", show_default=False),
+]
 WorkDir = Annotated[
     Path | None, typer.Option(help="folder of the reusable corpus; default: .gristmill in the output folder")
 ]
@@ -146,6 +151,48 @@ def show(release: ReleasePath) -> None:
     from pipelines.show import show as run
 
     run(release)
+
+
+@app.command()
+def train(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="say steps, packs, tokens and lost rows by source; train nothing")
+    ] = False,
+) -> None:
+    """Train a model on a release, or go on where an earlier run of the same configuration stopped."""
+    from pipelines.train_commands import train as run
+
+    run(config, overrides or [], plan)
+
+
+@app.command()
+def masks(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    show: Annotated[int, typer.Option(min=1, help="rows to show, of all sources in turn")] = 5,
+    id: Annotated[str | None, typer.Option(help="the row with this id, or with a unique start of it")] = None,
+) -> None:
+    """Show what of a release's rows would be learned, token by token. Needs no torch."""
+    from pipelines.train_commands import masks as run
+
+    run(config, overrides or [], show, id)
+
+
+@app.command()
+def rows(
+    config: ConfigPath,
+    overrides: Overrides = None,
+    step: Annotated[
+        int | None, typer.Option(help="the records of this step, from 1 as in metrics.jsonl", show_default=False)
+    ] = None,
+    id: Annotated[str | None, typer.Option(help="every step that holds this record", show_default=False)] = None,
+) -> None:
+    """Say which records a training step holds, or which steps hold a record: computed from the plan, without torch."""
+    from pipelines.train_commands import rows as run
+
+    run(config, overrides or [], step, id)
 
 
 @app.command()

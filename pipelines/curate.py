@@ -25,10 +25,10 @@ from pipelines.outcome import (
     loss_examples,
     quarantine_reasons,
     read_outcome,
-    release_plan,
 )
 from pipelines.report import Report
 from pipelines.selecting import Run, select
+from pipelines.shares import release_plan
 from pipelines.steps import steps_of
 from pipelines.unscored import unscored
 from schemas.errors import GristmillError
@@ -153,7 +153,7 @@ def mix(job: Job, outcome: Outcome, report: Report) -> dict[str, Target] | None:
         GristmillError: nothing is left to release, or the mix cannot be had.
     """
     if not any(outcome.rows_at(name, range(-1, 0)) for name in job.names):
-        raise GristmillError("filters and deduplication left no record to release; loosen them")
+        raise GristmillError(f"filters and deduplication left no record to release; loosen them: {outcome.hardest()}")
     if job.recipe.mix is None:
         return None
     targets = settle(outcome.available(), job.recipe.mix)

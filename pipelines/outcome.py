@@ -14,17 +14,14 @@ from schemas.features import FEATURES
 from schemas.manifest import File, Measures
 from schemas.recipe import Recipe
 from transforms.annotate.annotation import key
-from transforms.annotate.tags import TASKS
-from transforms.census import SOURCES, Grouping, by_group
+from transforms.census import Grouping
 from transforms.collect import collected
 from transforms.corpus import Block, read_batch
-from transforms.cut import Quotas, quota
+from transforms.decontaminate.match import Contamination
 from transforms.filters import needed, rule_names
 from transforms.keys import hex_ids
 from transforms.lsh import curve, solve_bands
-from transforms.mix import Target
 from transforms.release import ReleasePlan, stage_of
-from transforms.released import CurriculumStage, SourceFacts
 from transforms.signals import SignalSettings
 from transforms.standing import MICRO
 from transforms.units import Plan, SourceRules
@@ -32,10 +29,6 @@ from transforms.words import UNICODE_VERSION, WORDS_VERSION
 
 PART_ROWS = 250_000
 """Records per part of a decision shuffle: tens of megabytes of features."""
-
-SHARDS, LEAST_SHARD = 8, 8 << 20
-"""A release of 64 MiB or more has at least eight shards, so that as many readers each have one; smaller ones have
-fewer, of about 8 MiB."""
 
 _MEASURES = ("rows", "turns", "words", "characters", "tokens")
 
@@ -72,6 +65,9 @@ def decide_plan(
         later_rules=later_rules,
         weights=job.weights,
         curriculum=bool(recipe.release.curriculum),
+        benchmarks=next(
+            ((one.index_path, one.index_digest) for one in job.annotations if isinstance(one, Contamination)), None
+        ),
         grouping=grouping,
     )
 
@@ -102,6 +98,14 @@ class Outcome:
     def left(self) -> int:
         """Rows still in."""
         return sum(one.rows for (_, rule), one in self.tally.items() if rule < 0)
+
+    def hardest(self) -> str:
+        """The rules that drop most, for a sentence."""
+        rules: Counter[int] = Counter()
+        for (_, rule), one in self.tally.items():
+            if rule >= 0:
+                rules[rule] += one.rows
+        return ", ".join(f"{self.plan.rules[rule]} drops {rows:,}" for rule, rows in rules.most_common(3))
 
     def total(self) -> Measures:
         """What is still in, of all sources."""
@@ -215,69 +219,6 @@ def loss_examples(recipe: Recipe, outcome: Outcome, blocks: list[Block], names: 
         for name, counts in found.items()
         for record, count in counts.most_common(1)
     }
-
-
-def release_plan(
-    recipe: Recipe,
-    names: list[str],
-    outcome: Outcome,
-    targets: dict[str, Target] | None,
-    samples: tuple[int, int] | None,
-    staging: Path,
-) -> ReleasePlan:
-    """The release stages' shared settings: quotas from targets, shard counts from the bytes that they bring."""
-    quotas = None
-    if targets is not None:
-        weights, rows = by_group(outcome.census, "weight"), by_group(outcome.census, "rows")
-        quotas = Quotas(
-            SOURCES,
-            {
-                group: quota(weights[group], targets[name].target, rows[group])
-                for group, name in enumerate(names)
-                if group in weights
-            },
-        )
-    size = 0.0
-    for group, name in enumerate(names):
-        there, weight = outcome.held(group, "bytes"), outcome.held(group, "weight")
-        part = targets[name].target / weight if targets is not None and weight else 1.0
-        size += there * part
-    shares = [share.value for share in recipe.release.splits.values()]
-    bounds = tuple(int(sum(shares[: number + 1]) * 2**64) for number in range(len(shares)))
-    of_splits = [1 - sum(shares), *shares]
-    stages = max(1, len(recipe.release.curriculum))
-    return ReleasePlan(
-        decide=outcome.plan,
-        sources=tuple(
-            SourceFacts(name, one.origin, one.license, one.generator, one.language, one.task)
-            for name, one in ((name, recipe.sources[name]) for name in names)
-        ),
-        quotas=quotas,
-        splits=("train", *recipe.release.splits),
-        split_bounds=bounds,
-        partitions=tuple(
-            stages * ceil(_partitions(size * float(share), int(recipe.release.shard)) / stages) for share in of_splits
-        ),
-        curriculum=tuple(
-            CurriculumStage(
-                None if one.sources is None else tuple(names.index(name) for name in one.sources),
-                None if one.tasks is None else tuple(TASKS.index(name) for name in one.tasks),
-                one.difficulty,
-                one.answer_words,
-            )
-            for one in recipe.release.curriculum
-        ),
-        samples=samples,
-        shard_bytes=int(recipe.release.shard),
-        row_group_bytes=int(recipe.release.row_group),
-        staging=str(staging),
-    )
-
-
-def _partitions(text_bytes: float, shard_bytes: int) -> int:
-    """Shards of a split. Arrow needs about a fifth more than the text (measured columns, ids, offsets)."""
-    size = 1.2 * text_bytes
-    return max(1, ceil(size / (0.9 * shard_bytes)), min(SHARDS, ceil(size / LEAST_SHARD)))
 
 
 @dataclass(frozen=True)

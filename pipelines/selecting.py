@@ -60,7 +60,7 @@ def select(run: Run, steps: list[Step], outcome: Outcome) -> Outcome:
         GristmillError: a step cannot do what the recipe asks, or leaves nothing.
     """
     if steps and not outcome.left:
-        raise GristmillError("filters and deduplication left no record to release; loosen them")
+        raise GristmillError(f"filters and deduplication left no record to release; loosen them: {outcome.hardest()}")
     records = {name: outcome.entered(name) for name in outcome.names}
     costs = []
     for number, step in enumerate(steps):

@@ -199,6 +199,9 @@ def _plain_rule(facts: RuleFacts, names: list[str], sources: list[int]) -> dict[
 def write_json(facts: Facts, path: Path) -> None:
     """The facts as JSON: sorted keys, the same bytes for the same corpus."""
     options = orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as staging:
-        staging.write_bytes(orjson.dumps(facts.plain(), option=options))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as staging:
+            staging.write_bytes(orjson.dumps(facts.plain(), option=options))
+    except OSError as error:
+        raise GristmillError(f"--json {path}: {error.strerror}; name a file that can be written") from None

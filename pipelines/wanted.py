@@ -1,5 +1,6 @@
 """Which annotations a recipe needs: each only if something in the recipe asks for it."""
 
+import difflib
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +10,7 @@ from schemas.chat.tokenizer import ChatTokenizer
 from schemas.errors import GristmillError
 from schemas.features import FEATURES
 from schemas.recipe import Recipe
+from schemas.scores import Scores
 from schemas.selection import Diversity, Model2Vec, SentenceModel
 from schemas.strict import nearest
 from transforms.annotate.annotation import Annotation, Checked, key
@@ -96,7 +98,11 @@ def _check_orders(recipe: Recipe, annotations: list[Annotation]) -> None:
         if recipe.tokenizer or not field.name.endswith("tokens")
     ]
     for name in sorted(recipe.orders - {"quality", "evol"} - set(numbers)):
-        hint = nearest(name, ["quality", "evol", *numbers])
+        if name in Scores.model_fields:
+            raise GristmillError(f"{name!r} shall decide who comes first, but no model gives it; add scores.{name}")
+        known = ["quality", "evol", *numbers]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+        hint = f"did you mean {close[0]!r}?" if close else "quality and evol are there, and any measured number"
         raise GristmillError(f"{name!r} shall decide who comes first, but nothing measures it; {hint}")
 
 

@@ -98,7 +98,9 @@ def _tell(release: Path, manifest: Manifest, row: dict[str, Any], console: Conso
             console.print(f"  {escape(shown)}", highlight=False)
         return
     console.print(f"  dropped by {row['stage']}, {_reason(row)}", highlight=False)
-    if row["representative"]:
+    if row["stage"] == "decontaminate":
+        console.print(f"    item {escape(harmless(row['representative'] or 'unknown'))}", highlight=False)
+    elif row["representative"]:
         _tell_representative(release, manifest, row, console)
 
 
@@ -117,18 +119,22 @@ def _reason(row: dict[str, Any]) -> str:
 
 # What value and threshold mean where they are not what a filter measured.
 _SELECTION = {
+    "decontaminate.question": "{value} of a benchmark's question stands in it, {threshold} is enough:",
+    "decontaminate.answer": "{value} of a benchmark's answer stands in it, {threshold} is enough:",
+    "decontaminate.passage": "{value} of a benchmark's passage stands in it, {threshold} is enough:",
+    "decontaminate.whole": "a benchmark's whole question stands in it:",
     "balance.length": "its bin of lengths had {value} records and may give {threshold}; others come first by chance",
     "diversity.opening": "{value} answers open with these words, at most {threshold} may",
     "diversity.verb_noun": "{value} prompts ask for this, at most {threshold} may",
     "diversity.similarity": "similarity {value} is above {threshold}, to",
     "diversity.cluster": "its cluster had {value} records and may give {threshold}; others come first",
     "best.similarity": "similarity {value} is above {threshold}, to the better",
-    "best.size": "its score {value} is below {threshold}, the lowest that fitted into the budget",
+    "best.size": "others come first: its score is {value}, the lowest that fitted into the budget {threshold}",
 }
 
 
 def _number(value: float | None) -> str:
-    return "unknown" if value is None else f"{value:,.4f}".rstrip("0").rstrip(".")
+    return "none" if value is None else f"{value:,.4f}".rstrip("0").rstrip(".")
 
 
 def _tell_representative(release: Path, manifest: Manifest, row: dict[str, Any], console: Console) -> None:

@@ -43,6 +43,7 @@ class Decontaminate(Strict):
     )
     fields: list[Literal["question", "answer", "passage"]] = Field(
         default=["question", "answer"],
+        min_length=1,
         description="what convicts. An answer does so only when it is long or a part of its question is there too; "
         "a passage is usually public text, so it is only reported",
     )

@@ -17,7 +17,7 @@ LEDGER = pa.schema(
         ("rule", pa.string()),
         ("value", pa.float64()),  # what was measured: words, similarity, …
         ("threshold", pa.float64()),
-        ("representative", pa.string()),  # id of the record that stays in this one's place
+        ("representative", pa.string()),  # id of the record that stays in this one's place, or a benchmark's item
         ("copies", pa.int32()),  # how often the record stands in the release
         ("split", pa.string()),  # train, validation, … for kept rows
     ]

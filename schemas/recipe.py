@@ -87,6 +87,12 @@ class Release(Strict):
                 raise ValueError(f"split name {name!r} is not usable; use small letters, and train is made by itself")
         total = sum(share.value for share in self.splits.values())
         names = [stage.name for stage in self.curriculum]
+        for stage in self.curriculum[:-1]:
+            if stage.model_fields_set == {"name"}:
+                raise ValueError(
+                    f"stage {stage.name!r} of the curriculum has no condition, so nothing is left for those after it; "
+                    "give it one or put it last"
+                )
         if len(set(names)) != len(names):
             raise ValueError(f"two stages of the curriculum have the same name, in {names}")
         if total >= 1:
@@ -144,6 +150,12 @@ class Recipe(Strict):
                 raise ValueError(f"mix.unit is {self.mix.unit} but the recipe names no tokenizer; set tokenizer")
             if self.mix.unit == "supervised_tokens" and self.template is None:
                 raise ValueError("mix.unit is supervised_tokens but the recipe names no template; set template")
+            if self.balance is not None and self.balance.max_epochs > 1 and self.mix.max_epochs > 1:
+                times = self.balance.max_epochs * self.mix.max_epochs
+                raise ValueError(
+                    f"balance.max_epochs {self.balance.max_epochs} and mix.max_epochs {self.mix.max_epochs} together "
+                    f"would repeat a record up to {times} times; set one of them to 1"
+                )
         if self.template is not None and self.tokenizer is None:
             raise ValueError("a template needs the tokenizer that it is tokenised with; set tokenizer")
         if self.balance is not None:

@@ -24,7 +24,7 @@ class Balance(Strict):
     by: Literal["answer_words", "answer_tokens", "answer_characters"] = Field(
         "answer_words", description="how long an answer is; tokens need the recipe's tokenizer"
     )
-    edges: list[Annotated[int, Field(gt=0)]] = Field(
+    edges: list[Annotated[int, Field(gt=0, lt=2**31)]] = Field(
         default=[8, 32, 128, 512, 2048],
         min_length=1,
         max_length=63,
@@ -150,7 +150,7 @@ class Best(Strict):
 class Quality(Strict):
     """The heuristic quality score: a weighted harmonic mean of components in [0, 1]."""
 
-    weights: dict[str, Annotated[float, Field(ge=0, allow_inf_nan=False)]] = Field(
+    weights: dict[str, Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]] = Field(
         default_factory=dict, description="weights that differ from the defaults, by component (docs/quality.md)"
     )
 
@@ -159,7 +159,7 @@ class Stage(Strict):
     """One stage of a curriculum: what stands in it. What is not asked holds for every record."""
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,31}$", description="in small letters")
-    sources: list[str] | None = Field(None, description="records of these sources")
-    tasks: list[str] | None = Field(None, description="records with these task tags")
+    sources: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="records of these sources")
+    tasks: Annotated[list[str], Field(min_length=1)] | None = Field(None, description="records with these task tags")
     difficulty: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="at most this difficult")
     answer_words: Annotated[int, Field(ge=0)] | None = Field(None, description="at most this many words in the answers")

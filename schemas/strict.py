@@ -1,6 +1,7 @@
 """Strict reading of typed settings: an unknown key is an error that names the nearest known one."""
 
 import difflib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -81,10 +82,14 @@ def validate(model: type[Model], data: object, where: str) -> Model:
     except ValidationError as error:
         problems = error.errors(include_url=False)
         # Of a union every branch has its say; the one that got furthest knows what is wrong.
-        problems.sort(key=lambda one: one["type"] not in ("extra_forbidden", "value_error", "missing"))
+        telling = ("extra_forbidden", "value_error", "missing")
+        problems.sort(key=lambda one: telling.index(one["type"]) if one["type"] in telling else len(telling))
         first = _sentence(model, problems[0])
         more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
         raise GristmillError(f"{where}: {first}{more}") from None
+
+
+_BRANCH = re.compile(r"str$|bool$|list\[|literal\[|function-|[A-Z]\w*$")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -96,10 +101,12 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 def _sentence(model: type[BaseModel], problem: Any) -> str:
     # pydantic names the branch of a union that it tried; that is no place in the file
-    place = ".".join(str(part) for part in problem["loc"] if part not in ("str", "list[str]")) or "top level"
+    place = ".".join(str(part) for part in problem["loc"] if not _BRANCH.match(str(part))) or "top level"
     if problem["type"] == "extra_forbidden":
         key = str(problem["loc"][-1])
         known = _known_keys(model, problem["loc"][:-1])
+        if key in known:  # of another branch of a union
+            return f"{place}: {key!r} does not go with the other keys here; give one kind alone"
         return f"{place}: unknown key; {nearest(key, known)}"
     if problem["type"] == "missing":
         return f"{place}: this setting is required"

@@ -130,7 +130,7 @@ EVERYTHING: dict[str, Any] = {
         "similarity": SIMILARITY, "quota": "sqrt", "remain": "80 %",
     },
     "best": {"size": "60 rows", "by": "quality", "similarity": 0.8, "per": "source"},
-    "mix": {"shares": {"alpha": "50 %", "beta": "30 %", "gamma": "20 %"}, "max_epochs": 2},
+    "mix": {"shares": {"alpha": "50 %", "beta": "30 %", "gamma": "20 %"}},
     "release": {
         "splits": {"validation": "10 %"}, "shard": "8 KiB", "row_group": "4 KiB", "curriculum": STAGES,
     },

@@ -107,6 +107,9 @@ class Unit:
     def order(self, by: str) -> Any:
         return self._order
 
+    def weight(self, grouping: Grouping) -> Any:
+        return np.ones(len(self._order), np.int64)
+
 
 def outcome_of(records: list[Record]) -> Any:
     return SimpleNamespace(census=census(records))

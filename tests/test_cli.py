@@ -16,7 +16,9 @@ from schemas.errors import GristmillError
 from schemas.version import __version__
 from tests.recipes import Published, Row, chat, leftovers, published, run, write_recipe
 
-COMMANDS = ("curate", "plan", "signals", "filters", "verify", "why", "show", "schema", "version")
+COMMANDS = (
+    "curate", "plan", "signals", "filters", "verify", "why", "show", "train", "masks", "rows", "schema", "version"
+)  # fmt: skip
 ROWS: list[Row] = [chat("How?", f"number {n} of ten") for n in range(10)]
 
 

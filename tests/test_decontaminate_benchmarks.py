@@ -139,8 +139,8 @@ def test_columns_can_be_mapped_for_a_file_or_its_folder(tmp_path: Path):
     settings = {"benchmarks": ["own"], "columns": {"a": {"question": "stem", "answer": "key"}}}
     found = read_all(validate(Decontaminate, settings, "recipe"), tmp_path)
     assert [(one.question, one.answer) for one in found] == [("Where?", "here")]
-    settings = Decontaminate(benchmarks={"mine": "own"}, columns={"mine": Columns(question="key")})
-    assert [one.question for one in read_all(settings, tmp_path)] == ["here"]
+    mapped = Decontaminate(benchmarks={"mine": "own"}, columns={"mine": Columns(question="key")})
+    assert [one.question for one in read_all(mapped, tmp_path)] == ["here"]
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,11 @@ def test_a_mistake_is_one_sentence(tmp_path: Path, name: str, text: str, setting
 
 
 def test_settings_refuse_what_makes_no_sense():
-    for wrong in ({"benchmarks": []}, {"benchmarks": ["x"], "threshold": 0.0}, {"benchmarks": ["x"], "ngrams": 8}):
+    refused: list[dict[str, object]] = [
+        {"benchmarks": []}, {"benchmarks": ["x"], "threshold": 0.0}, {"benchmarks": ["x"], "ngrams": 8},
+        {"benchmarks": ["x"], "fields": []},
+    ]  # fmt: skip
+    for wrong in refused:
         with pytest.raises(GristmillError):
             validate(Decontaminate, wrong, "recipe")
 
@@ -185,3 +189,11 @@ def test_all_shared_benchmarks_are_read(shared: Path):
     assert {name for name, share in answered.items() if share < 0.9} == without
     assert not any(one.question.startswith(("Question:", "Q:", "Passage:")) for one in items)
     assert sum(bool(one.passage) for one in counts["boolq"]) > 2500
+
+
+@pytest.mark.parametrize("rows", [[{"foo": 1}], [{"question": "  "}, {"question": "?"}]])
+def test_a_benchmark_that_asks_nothing_is_refused(tmp_path: Path, rows: list[dict[str, object]]):
+    """It could not be found in anything, and would be reported as clean."""
+    write(tmp_path / "a.jsonl", *rows)
+    with pytest.raises(GristmillError, match="holds no item with a question"):
+        read_all(Decontaminate(benchmarks=["a.jsonl"]), tmp_path)

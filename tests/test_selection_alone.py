@@ -1,5 +1,6 @@
 """Each section of selection by itself, what they leave in odd cases, and a mistake told in one sentence."""
 
+import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,7 @@ def test_a_model_of_lengths_that_has_nothing_left(tmp_path: Path):
         ),
         (
             {"best": {"size": "9 rows", "by": "reward"}},
-            "'reward' shall decide who comes first, but nothing measures it",
+            "'reward' shall decide who comes first, but no model gives it; add scores.reward",
         ),
         ({"best": {"size": "9 rows", "by": "index"}}, "'index' shall decide"),  # goes by how the work was divided
         ({"best": {"size": "9 rows", "by": "tokens"}}, "'tokens' shall decide"),  # no tokenizer, no tokens
@@ -188,7 +189,7 @@ def test_a_model_of_lengths_that_has_nothing_left(tmp_path: Path):
             "unknown task 'codin'; did you mean 'coding'?",
         ),
         ({"release": {"curriculum": [{"name": "a", "sources": ["delta"]}]}}, "'delta', which is no source"),
-        ({"release": {"curriculum": [{"name": "a"}, {"name": "a"}]}}, "the same name"),
+        ({"release": {"curriculum": [{"name": "a", "sources": ["alpha"]}, {"name": "a"}]}}, "the same name"),
         ({"diversity": {"embedding": {"model2vec": "absent"}, "similarity": 0.5}}, "absent is no folder"),
     ],
 )
@@ -198,3 +199,29 @@ def test_a_mistake_is_told_before_work_starts(tmp_path: Path, settings: dict[str
     assert said in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "out" / ".gristmill" / "corpus").exists()
+
+
+def test_benchmarks_of_which_nothing_is_found_leave_all(tmp_path: Path):
+    """The common case: clean data. Nothing is convicted, and the report says so."""
+    (tmp_path / "bench.jsonl").write_text('{"question": "Which colour has the left boot of a one-legged heron?"}\n')
+    release = curated(tmp_path / "x", **PLAIN, decontaminate={"benchmarks": [str(tmp_path / "bench.jsonl")]})
+    assert verify(release.path) == []
+    assert [(row.items, row.found) for row in release.manifest.selection.benchmarks] == [(1, 0)]
+    assert not any(row["stage"] == "decontaminate" for row in release.ledger)
+
+
+def test_a_contaminated_record_names_the_item(tmp_path: Path):
+    question = "Which colour has the left boot of a one-legged heron on a windy Tuesday in Tromsø?"
+    write_rows: list[Row] = [
+        chat(f"Please answer: {question}", "Red."),
+        chat("How many mills stand by the river?", "Three."),
+    ]
+    (tmp_path / "bench.jsonl").write_text(json.dumps({"question": question}) + "\n", encoding="utf-8")
+    path = write_recipe(tmp_path, {"a": {"x.jsonl": write_rows}}, decontaminate={"benchmarks": ["bench.jsonl"]})
+    release = run(path, tmp_path / "out")
+    assert verify(release.path) == []
+    (gone,) = [row for row in release.ledger if row["verdict"] == "dropped"]
+    assert (gone["index"], gone["stage"], gone["representative"]) == (0, "decontaminate", "bench 0")
+    assert gone["rule"].startswith("decontaminate.")
+    (row,) = release.manifest.selection.benchmarks
+    assert (row.benchmark, row.found, row.dropped) == ("bench", 1, {"a": 1})

@@ -26,7 +26,7 @@ def silent(record):
     return None if size(record) == 1 else float("nan") if size(record) == 3 else size(record)
 
 def told(record):
-    return {1: np.int64(1), 3: np.float32(3), 5: np.bool_(False), 7: True}[size(record)]
+    return {1: np.int64(1), 3: np.float32(1), 5: np.bool_(False), 7: True}[size(record)]
 
 def endless(record):
     return {1: float("inf"), 3: float("-inf"), 5: 5, 7: 7}[size(record)]
@@ -199,3 +199,9 @@ def test_the_file_travels_as_text_to_other_processes(tmp_path: Path, monkeypatch
     path = recipe(tmp_path, mine={"function": "rules.py:size", "max": 3})
     one, two = run(path, tmp_path / "one"), run(path, tmp_path / "two", workers=2)
     assert one.contents() == two.contents()
+
+
+def test_numbers_without_a_bound_are_refused(tmp_path: Path):
+    """Somebody forgot max: a filter that never drops anything would look like one that found nothing."""
+    with pytest.raises(GristmillError, match="returns numbers such as 3, and the recipe gives no bound for them"):
+        run(recipe(tmp_path, mine={"function": "rules.py:size"}), tmp_path / "out")

@@ -10,7 +10,7 @@ import pyarrow as pa
 from schemas.decontaminate import Decontaminate
 from transforms.blocks import Block as Keyed
 from transforms.blocks import key_kind, key_number, number_key
-from transforms.collect import leave
+from transforms.collect import in_one, leave
 from transforms.corpus import read_batch
 from transforms.decontaminate.account import add, dropped, tally
 from transforms.decontaminate.decide import FIELD_NAMES, matches, worst
@@ -19,7 +19,7 @@ from transforms.decontaminate.match import Contamination
 from transforms.decontaminate.score import Weights
 from transforms.decontaminate.weigh import FREQUENCY, add_frequencies, document_frequency, weights
 from transforms.standing import Standing
-from transforms.units import Plan, UnitView
+from transforms.units import Ints, Plan, UnitView
 
 FREQUENCY_ROWS, OVERLAP_ROWS, LOST_ROWS = b"frequency", b"overlap", b"lost"  # kinds of keys
 
@@ -48,6 +48,11 @@ def _plain(contamination: Contamination) -> Weights:
 def _weighed(contamination: Contamination, frequencies: str) -> Weights:
     index = load(contamination.index_path, contamination.index_digest)
     return weights(index, np.asarray(read_batch(frequencies)["records"]))
+
+
+def item_ids(items: Ints) -> pa.Array:
+    """Numbers of benchmark items [n] as ``binary(16)``: where another record would stand for one that goes."""
+    return pa.array([int(item).to_bytes(16, "big") for item in items], pa.binary(16))
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ class Clean:
         for number, rule in enumerate(RULES):
             mine = convicted[field == number]
             score, needed = (np.asarray(verdicts[name])[mine] for name in ("score", "threshold"))
-            standing.drop(mine, one.after.number_of(rule), score, needed)
+            items = np.asarray(verdicts["item"])[mine]
+            standing.drop(mine, one.after.number_of(rule), score, needed, item_ids(items))
         yield from standing.leave()
         yield number_key(0, OVERLAP_ROWS), tally(found, view.addresses)
         yield number_key(0, LOST_ROWS), dropped(found, index, view.source)
@@ -116,6 +122,6 @@ class AddOverlaps:
         elif kind == OVERLAP_ROWS:
             found = add(table)
         else:
-            found = pa.concat_batches(table.to_batches())
+            found = in_one(table)
         leave(one.before.folder, kind.decode(), key, found)
         return iter(())

@@ -23,8 +23,14 @@ class Keep:
     folder: str
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[tuple[bytes, pa.RecordBatch]]:
-        leave(self.folder, self.name, key, pa.concat_batches(table.to_batches()))
+        leave(self.folder, self.name, key, in_one(table))
         return iter(())
+
+
+def in_one(table: pa.Table) -> pa.RecordBatch:
+    """A table's rows as one batch, none of them too."""
+    batches = table.to_batches()
+    return pa.concat_batches(batches) if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 
 
 def collected(folder: Path, name: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """An exact number of records out of each group, in an order: whole bins first, then one pass over the bin that is cut.
 
-The command settles a ``Quota`` per group from its census; the rows of the bin in which the target falls, and a few after
-it, go to one place per group, which finds the cut; every unit then knows which of its rows are taken.
+The command settles a ``Quota`` per group from its census; the rows of the bin in which the target falls, and a few
+after it, go to one place per group, which finds the cut; every unit then knows which of its rows are taken.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -19,9 +19,10 @@ from schemas.record import RECORD, RELEASE
 from transforms import shards
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
-from transforms.collect import add_up, leave
+from transforms.collect import add_up, in_one, leave
 from transforms.corpus import read_batch
 from transforms.cut import Quotas
+from transforms.decontaminate.index import load
 from transforms.keys import U64, halves, hex_ids, seeded
 from transforms.keys import mix as mix64
 from transforms.released import CurriculumStage, SourceFacts, constant, measured, released, stages_of, tagged
@@ -179,13 +180,26 @@ class Select:
             "rule": names.take(place),
             "value": verdicts["value"],
             "threshold": verdicts["threshold"],
-            "representative": hex_ids(verdicts["representative"]),
+            "representative": self._representatives(verdicts, stages.take(place)),
             "copies": pa.array(taken),
             "split": pc.if_else(pa.array(kept), split_names, None),
         }
         ledger = pa.RecordBatch.from_arrays([columns[field.name] for field in LEDGER], schema=LEDGER)
         ledger = ledger.append_column(shards.ORDER, pa.array(view.addresses.astype(np.uint64)))
         yield from split_by(ledger, view.addresses // LEDGER_ROWS, kind=LEDGER_PART)
+
+    def _representatives(self, verdicts: pa.RecordBatch, stages: pa.Array) -> pa.Array:
+        """Ids of the records that stand for those that went; for a contaminated one, the benchmark's item."""
+        found = hex_ids(verdicts["representative"])
+        index = self.plan.decide.benchmarks
+        rows = np.flatnonzero(np.asarray(pc.equal(stages, "decontaminate")))
+        if index is None or not len(rows):
+            return found
+        items = halves(verdicts["representative"].take(pa.array(rows)))[1]
+        labels: list[str | None] = [None] * len(found)
+        for row, item in zip(rows.tolist(), items.tolist(), strict=True):
+            labels[row] = load(*index).label(item)
+        return pc.coalesce(pa.array(labels, pa.string()), found)
 
 
 # Stages by the head of their rules, in the order in which they decide; every other rule is a filter's.
@@ -231,7 +245,7 @@ class Write:
         if kind == SELECTED_ROWS:
             leave(folder, "selected", key, add_up(table, ("source", "split")))
         elif kind == SAMPLE_ROWS:
-            leave(folder, "portrait", key, pa.concat_batches(table.to_batches()))
+            leave(folder, "portrait", key, in_one(table))
         elif kind == LEDGER_PART:
             file = staging / "ledger" / f"records-{number:05d}.parquet"
             leave(folder, "ledger", key, shards.write_ledger(table, file))

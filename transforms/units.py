@@ -54,6 +54,7 @@ class Plan:
     spill: str | None  # folder for large batches of a local run
     later_rules: tuple[str, ...] = ()  # of the stages after deduplication, in their order
     weights: tuple[tuple[str, float], ...] = ()  # of the quality score, empty when nothing asks for it
+    benchmarks: tuple[str, str] | None = None  # path and digest of the index of benchmarks
     curriculum: bool = False  # whether the release has stages
     stage: int = 0  # which stage's verdicts these are: 0 after deduplication
     grouping: Grouping = SOURCES  # what the stage to come settles its quotas by

@@ -56,7 +56,7 @@ class UserFunction:
                 values.append(self._number(function(row)))
             except GristmillError:
                 raise
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 record = records.batch["id"][number].as_py().hex()
                 raise GristmillError(
                     f"filters.{self.filter}: {self.function} in {self.path} failed on record {record}: "

@@ -5,6 +5,7 @@ CSV and TSV with or without a head, Parquet; each of them also compressed. Field
 the longest text as a last resort; ``columns`` of the settings overrules both.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -43,6 +44,10 @@ class Item:
     options: str = ""
 
 
+_ASKS = re.compile(r"[^\W\d_]|\d.*\d", re.DOTALL)
+"""A question has a letter or two digits at least; with less there is nothing to look for."""
+
+
 def read_all(settings: Decontaminate, base: Path) -> list[Item]:
     """Items of all benchmarks, by name, then number; paths in ``settings`` start at ``base``.
 
@@ -78,7 +83,11 @@ def read_items(path: Path, name: str, columns: Columns | None = None) -> list[It
     rows = list(read_rows(path))
     if columns is not None:
         _check_columns(rows, columns, path)
-    items = [item for number, row in enumerate(rows) if (item := read_item(row, name, number, columns)).question]
+    items = [
+        item
+        for number, row in enumerate(rows)
+        if _ASKS.search((item := read_item(row, name, number, columns)).question)
+    ]
     if not items:
         keys = ", ".join(sorted({key for row in rows[:10] for key in row})) or "none"
         raise GristmillError(

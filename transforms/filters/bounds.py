@@ -21,8 +21,8 @@ class _Ordered(Strict):
 class Counts(_Ordered):
     """A range of whole numbers."""
 
-    min: Annotated[int, Field(ge=0)] | None = None
-    max: Annotated[int, Field(ge=0)] | None = None
+    min: Annotated[int, Field(ge=0, lt=2**31)] | None = None
+    max: Annotated[int, Field(ge=0, lt=2**31)] | None = None
 
 
 class Parts(_Ordered):

@@ -1,7 +1,7 @@
 """A filter that a user wrote: ``my_rule: {function: rules.py:measure, max: 3}`` in the recipe's filters.
 
 The function gets a record and returns a number, which is held against ``min`` and ``max``. Without them it returns True
-to keep the record and False (or 0) to drop it. None has nothing to say and keeps it.
+to keep the record and False (or 0) to drop it. None (and NaN) has nothing to say and keeps it.
 """
 
 from collections.abc import Iterator
@@ -68,6 +68,12 @@ def user_filter(name: str) -> Filter:
         found = features[annotation(settings).name]
         value, known = np.asarray(found.fill_null(np.nan)), np.asarray(found.is_valid())
         if settings.min is None and settings.max is None:
+            strange = value[known & (value != 0) & (value != 1)]
+            if len(strange):
+                raise GristmillError(
+                    f"filters.{name}: {settings.function} returns numbers such as {strange[0]:g}, and the recipe gives "
+                    "no bound for them; set min or max, or return True (keep) and False (drop)"
+                )
             yield Finding(f"{name}.keep", known & (value == 0), value, 1)
         if settings.min is not None:
             yield Finding(f"{name}.min", known & ~(value >= settings.min), value, settings.min)

@@ -53,11 +53,11 @@ class StaticEmbedding:
         """Raises:
         GristmillError: the folder is absent or holds another model than the recipe was read with.
         """
-        found = digest_of(Path(self.folder), FILES, "embedding.folder")
+        found = digest_of(Path(self.folder), FILES, "diversity.embedding.model2vec")
         if found != self.digest:
             raise GristmillError(
-                f"embedding.folder: {self.folder} now has digest {found[:12]}, not {self.digest[:12]} as when the run "
-                "began; leave a model folder alone while a run reads it"
+                f"diversity.embedding.model2vec: {self.folder} now has digest {found[:12]}, not {self.digest[:12]} "
+                "as when the run began; leave a model folder alone while a run reads it"
             )
 
     def __call__(self, records: Records) -> pa.RecordBatch:
@@ -70,7 +70,7 @@ def static_embedding(folder: str, text: Text = "prompt") -> StaticEmbedding:
     Raises:
         GristmillError: there is no such model.
     """
-    digest = digest_of(Path(folder), FILES, "embedding.folder")
+    digest = digest_of(Path(folder), FILES, "diversity.embedding.model2vec")
     return StaticEmbedding(folder, digest, _load(folder, digest).table.shape[1], text)
 
 
@@ -159,6 +159,7 @@ def _load(folder: str, digest: str) -> Model:
     except Exception as error:  # the backends raise bare Exception
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise GristmillError(
-            f"embedding.folder: {folder} cannot be read as a model2vec model ({first}); it needs model.safetensors "
+            f"diversity.embedding.model2vec: {folder} cannot be read as a model2vec model ({first}); it needs "
+            "model.safetensors "
             "with a tensor named embeddings, tokenizer.json and config.json"
         ) from None

@@ -114,7 +114,7 @@ def _need_torch() -> None:
     if importlib.util.find_spec("torch") is None:
         raise GristmillError(
             "embedding.model needs torch, which is not installed here; run pip install 'gristmill[train]', or use a "
-            "static embedding (embedding.folder) or tfidf, which need none"
+            "static embedding (diversity.embedding.model2vec) or hashed words (dimensions), which need none"
         )
 
 
