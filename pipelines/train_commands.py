@@ -16,6 +16,7 @@ from trainer.outcome import TRAINED, Fate
 from trainer.plan.ledger import Entry, rows_of, steps_of
 from trainer.prepare import Prepared, prepare
 from trainer.report import plan_report
+from trainer.shards import Shards
 
 _NAMED = ("id", "source", "provenance")
 _HEAD = ("step", "slot", "id", "source", "tokens", "supervised", "epoch", "in the release", "from")
@@ -112,16 +113,10 @@ def _table(config: TrainConfig, data: Prepared, entries: Sequence[Entry]) -> Ite
     try:
         batch = shards.take(np.array([entry.row for entry in entries], np.int64))
         named = batch.to_pylist()
-        groups = np.searchsorted(shards.starts, [entry.row for entry in entries], side="right") - 1
-        files = shards.files[groups]
-        first = shards.starts[np.searchsorted(shards.files, files)]  # of each shard, its first row
-        places = [
-            f"{shards.shards[int(file)].name}:{entry.row - int(start)}"
-            for entry, file, start in zip(entries, files, first)
-        ]
+        places = places_of(shards, [entry.row for entry in entries])
     finally:
         shards.close()
-    lines = [_HEAD]
+    lines: list[tuple[str, ...]] = [_HEAD]
     for entry, place, one in zip(entries, places, named):
         origin = one["provenance"] or {}
         part = f":{origin['part']}" if origin.get("part") is not None else ""
@@ -138,3 +133,10 @@ def _table(config: TrainConfig, data: Prepared, entries: Sequence[Entry]) -> Ite
             cell.rjust(width) if name in _RIGHT else cell.ljust(width) for cell, width, name in zip(line, widths, _HEAD)
         ]
         yield "  ".join(cells).rstrip()
+
+
+def places_of(shards: Shards, rows: Sequence[int]) -> list[str]:
+    """Where each row [n] stands in the release: its shard's name, and its number within it from 0."""
+    first = np.concatenate([[0], np.cumsum(np.bincount(shards.files, weights=np.diff(shards.starts)))]).astype(np.int64)
+    files = np.searchsorted(first, rows, side="right") - 1
+    return [f"{shards.shards[file].name}:{row - int(first[file])}" for row, file in zip(rows, files.tolist())]
