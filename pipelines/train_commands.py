@@ -1,5 +1,6 @@
-"""``gristmill train``, ``masks`` and ``rows``: what the trainer does, asked from the command. Only ``train`` needs torch."""
+"""``gristmill train``, ``masks`` and ``rows``: the trainer, asked from the command. Only ``train`` needs torch."""
 
+import os
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -49,7 +50,8 @@ def train(path: Path, overrides: Sequence[str], planning: bool) -> None:
     from trainer.train import train as run
 
     last = run(config, path.parent)
-    typer.echo(last)
+    if os.environ.get("RANK", "0") == "0":  # under torchrun every process comes here
+        typer.echo(last)
 
 
 def masks(path: Path, overrides: Sequence[str], show: int, id: str | None) -> None:
