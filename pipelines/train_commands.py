@@ -51,7 +51,7 @@ def train(path: Path, overrides: Sequence[str], planning: bool) -> None:
 
     last = run(config, path.parent)
     if os.environ.get("RANK", "0") == "0":  # under torchrun every process comes here
-        typer.echo(last)
+        typer.echo(last.resolve())  # without the .. of a path that is relative to the configuration
 
 
 def masks(path: Path, overrides: Sequence[str], show: int, id: str | None) -> None:
