@@ -39,6 +39,7 @@ PACKAGES = [
     "transforms.filters",
     "transforms.readers",
     "pipelines",
+    "pipelines.engines",
     "trainer",
     "trainer.attention",
     "trainer.plan",
@@ -61,16 +62,21 @@ REQUIRES = [
     "rich>=14",
     "transformers>=5",
     "typer>=0.16",
+    "universal_pathlib>=0.3",
     "xxhash>=3.5",
     "zstandard>=0.23",
 ]
 
 BENCH = ["psutil>=6"]
 
+# Clients of object stores. From recent versions on: an old s3fs asks for any fsspec, and pip would rather take that.
+AWS, GCP, AZURE = ["s3fs>=2026.3"], ["gcsfs>=2026.3"], ["adlfs>=2026.2"]
+
 EXTRAS = {
-    "train": ["torch>=2.8", "transformers>=5", "peft>=0.18", "tensorboard>=2.19"],
+    "train": ["torch>=2.8", "transformers>=5", "peft>=0.18", "gguf>=0.17", "tensorboard>=2.19"],
     "dev": [
         *BENCH,
+        *AWS,
         "hypothesis>=6.130",
         "mypy>=1.18",
         "networkx>=3.4",
@@ -80,9 +86,9 @@ EXTRAS = {
         "types-PyYAML>=6",
     ],
     "bench": BENCH,
-    "aws": ["apache-beam[aws]~=2.77.0"],
-    "gcp": ["apache-beam[gcp]~=2.77.0"],
-    "azure": ["apache-beam[azure]~=2.77.0"],
+    "aws": AWS,
+    "gcp": GCP,
+    "azure": AZURE,
 }
 
 # Files beside the code that the code opens: schemas as JSON, chat templates, page and card templates.
@@ -102,7 +108,9 @@ setup(
     python_requires=">=3.11,<3.13",
     install_requires=REQUIRES,
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["gristmill = pipelines.cli:main"]},
+    entry_points={
+        "console_scripts": ["gristmill = pipelines.cli:main", "gristmill-worker = pipelines.worker:main"]
+    },
     classifiers=[
         "Private :: Do Not Upload",
         "Programming Language :: Python :: 3.11",

@@ -13,6 +13,7 @@ from transforms.corpus import read_batch
 from transforms.decontaminate.account import overlaps
 from transforms.decontaminate.index import load
 from transforms.decontaminate.match import Contamination
+from transforms.storage import files_in
 from transforms.units import Plan
 
 SHOWN = 80
@@ -25,10 +26,10 @@ def decontaminate(run: Run, before: Outcome, after: Plan, settings: Decontaminat
 
     cleaning = Cleaning(before.plan, after, found, settings)
     run.pipeline(graphs.count_grams, cleaning=cleaning)
-    frequencies = next(run.folder.glob("frequency-*.arrow"))
+    frequencies = files_in(run.folder, "frequency-*.arrow")[0]
     run.pipeline(graphs.clean, step=Clean(cleaning, str(frequencies)))
     parts, lost = (
-        pa.Table.from_batches([read_batch(str(file)) for file in sorted(run.folder.glob(f"{name}-*.arrow"))])
+        pa.Table.from_batches([read_batch(str(file)) for file in files_in(run.folder, f"{name}-*.arrow")])
         for name in ("overlap", "lost")
     )
     rows = []

@@ -25,14 +25,21 @@ app = typer.Typer(
 )
 
 RecipePath = Annotated[Path, typer.Argument(help="the recipe, a YAML file", show_default=False)]
-ReleasePath = Annotated[Path, typer.Argument(help="a release, for example releases/mix/1.0.0", show_default=False)]
+ReleasePath = Annotated[
+    str,
+    typer.Argument(metavar="RELEASE", help="a release, for example releases/mix/1.0.0 or s3://…", show_default=False),
+]
 ConfigPath = Annotated[Path, typer.Argument(help="the training configuration, a YAML file", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="over the file, for example data.epochs=3", show_default=False),
 ]
+OutDir = Annotated[str, typer.Option(metavar="FOLDER|URL", help="folder of releases, or s3://bucket/releases")]
 WorkDir = Annotated[
-    Path | None, typer.Option(help="folder of the reusable corpus; default: .gristmill in the output folder")
+    str | None,
+    typer.Option(
+        metavar="FOLDER|URL", help="folder of the reusable corpus, or a URL; default: .gristmill in the output folder"
+    ),
 ]
 
 
@@ -40,26 +47,54 @@ WorkDir = Annotated[
 def curate(
     context: typer.Context,
     recipe: RecipePath,
-    out: Annotated[Path, typer.Option(help="folder of releases")] = Path("releases"),
+    out: OutDir = "releases",
     work_dir: WorkDir = None,
     workers: Annotated[int, typer.Option(help="processes of the local runner; 0 means one per core")] = 0,
-    runner: Annotated[str | None, typer.Option(help="a Beam runner; default: the local one")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="local, prism, flink, spark, dataflow or a Beam runner; see gristmill engines")
+    ] = None,
+    parallelism: Annotated[int | None, typer.Option(help="how many workers an engine elsewhere uses")] = None,
+    ship: Annotated[
+        bool, typer.Option("--ship", help="send this installation's wheels to the engine's workers")
+    ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="only warnings and the result")] = False,
 ) -> None:
     """Run a recipe and publish <out>/<name>/<version>. What stands after -- goes to Beam."""
     from pipelines.engine import Engine
+    from schemas.store import announce
+    from transforms.storage import place
 
-    with Engine(workers or os.cpu_count() or 1, runner, tuple(context.args)) as engine:
+    root = place(out)
+    work = place(work_dir) if work_dir else root / ".gristmill"
+    announce(root, work)
+    with Engine(workers or os.cpu_count() or 1, engine, tuple(context.args), parallelism, ship) as opened:
         from pipelines.curate import curate as run
         from pipelines.report import Report
 
         report = Report(quiet)
-        path = run(recipe, out, work_dir or out / ".gristmill", engine, report)
+        if not opened.profile.here and "://" not in str(out):
+            root = root.absolute()  # workers elsewhere stand in another folder
+        if not opened.profile.here and "://" not in str(work):
+            work = work.absolute()
+        path = run(recipe, root, work, opened, report)
         if not quiet:
             from pipelines.show import show
 
             show(path, report.console)
     typer.echo(path)
+
+
+@app.command()
+def engines() -> None:
+    """Say which engines are ready here, what each lacks, and the Beam options that each sets."""
+    from pipelines.engine import quiet
+    from pipelines.lean import import_beam
+
+    quiet()
+    import_beam()
+    from pipelines.engines.table import engines as run
+
+    run()
 
 
 @app.command()
@@ -73,7 +108,7 @@ def plan(recipe: RecipePath) -> None:
 @app.command()
 def signals(
     recipe: RecipePath,
-    out: Annotated[Path, typer.Option(help="folder of releases, as for curate")] = Path("releases"),
+    out: OutDir = "releases",
     work_dir: WorkDir = None,
     workers: Annotated[int, typer.Option(help="processes to read new files with; 0 means one per core")] = 0,
     source: Annotated[list[str] | None, typer.Option(help="only this source; may be given again")] = None,
@@ -88,9 +123,11 @@ def signals(
     from pipelines.signal_table import print_facts, results_console
     from pipelines.signals import Asked, write_json
     from pipelines.signals import signals as run
+    from transforms.storage import place
 
+    work = place(work_dir) if work_dir else place(out) / ".gristmill"
     asked = Asked(tuple(source or ()), tuple(signal or ()), rule, threshold, examples)
-    facts = run(recipe, work_dir or out / ".gristmill", workers or os.cpu_count() or 1, asked, Report())
+    facts = run(recipe, work, workers or os.cpu_count() or 1, asked, Report())
     if json is not None:
         write_json(facts, json)
     print_facts(facts, results_console())
@@ -120,13 +157,15 @@ def verify(
     """Check every checksum, count and law of a release. Exit status 0 or 1."""
     from pipelines.report import harmless
     from pipelines.verify import verify as run
+    from transforms.storage import place
 
-    problems = run(release)
+    where = place(release)
+    problems = run(where)
     if near and not problems:
         from pipelines.open_release import open_manifest
         from pipelines.second_opinion import near_duplicates
 
-        problems = list(near_duplicates(release, open_manifest(release)))
+        problems = list(near_duplicates(where, open_manifest(where)))
     for problem in problems:
         typer.echo(f"wrong: {harmless(problem)}", err=True)
     if problems:
@@ -141,16 +180,39 @@ def why(
 ) -> None:
     """Say what became of a record, and because of which other record."""
     from pipelines.why import why as run
+    from transforms.storage import place
 
-    run(release, record)
+    run(place(release), record)
 
 
 @app.command()
 def show(release: ReleasePath) -> None:
     """Show a release's tables: sources by stage, asked against got, splits."""
     from pipelines.show import show as run
+    from transforms.storage import place
 
-    run(release)
+    run(place(release))
+
+
+@app.command()
+def clean(
+    out: Annotated[
+        str,
+        typer.Argument(metavar="OUT", help="folder or URL of releases, as for curate", show_default=False),
+    ],
+    work_dir: WorkDir = None,
+    older_than: Annotated[float, typer.Option(help="hours without a change; what is younger may be at work")] = 24.0,
+    corpus: Annotated[
+        bool, typer.Option("--corpus", help="the reusable corpus too; the next run reads all anew")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would be removed")] = False,
+) -> None:
+    """Remove what dead runs left: staged files, run folders, claims without a release. Never a published release."""
+    from pipelines.clean import clean as run
+    from transforms.storage import place
+
+    root = place(out)
+    run(root, place(work_dir) if work_dir else root / ".gristmill", older_than, corpus, dry_run)
 
 
 @app.command()

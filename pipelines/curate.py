@@ -4,7 +4,7 @@ find inputs → ingest → books → decide → guard → mix → release → ma
 (``graphs``) ends before the next begins, so that what depends on totals is decided here, in plain sight.
 """
 
-import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -15,7 +15,7 @@ import pyarrow as pa
 from pipelines import publish
 from pipelines.accounts import Ingested, check_budget, check_conservation, check_loss, take_stock
 from pipelines.engine import Engine
-from pipelines.inputs import Input, check_unchanged, drop_damaged, find_inputs, works_of
+from pipelines.inputs import Input, check_unchanged, drop_damaged, find_inputs, missing_works, works_of
 from pipelines.job import Job, prepare
 from pipelines.likeness import bounds, with_portrait
 from pipelines.outcome import (
@@ -37,7 +37,7 @@ from transforms.census import SOURCES
 from transforms.corpus import write_batch
 from transforms.ingest import IngestSplits
 from transforms.mix import Target, settle
-from transforms.storage import scratch
+from transforms.storage import is_remote, make_folder, remove_tree, scratch, within
 
 ALONE_RECORDS = 200_000
 """Records up to which decisions run in the command's own process. Their ten steps move few bytes: at 79,000 records
@@ -52,26 +52,29 @@ def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report:
     """
     job = prepare(recipe_path, work_dir)
     target = publish.target_of(job.recipe, out)
+    engine.check(out, work_dir)
     with report.stage("inputs") as say:
         inputs = find_inputs(job.recipe, job.base, work_dir, report.warn)
         for one in inputs:
-            for folder in (out.resolve(), work_dir.resolve()):
-                if "://" not in one.file.path and Path(one.file.path).resolve().is_relative_to(folder):
+            for folder in (out, work_dir):
+                if within(one.file.path, folder):
+                    shown = folder if is_remote(folder) else folder.resolve()
                     raise GristmillError(
-                        f"source {one.source!r}: {one.file.name} lies in {folder}, which this run writes to; "
+                        f"source {one.source!r}: {one.file.name} lies in {shown}, which this run writes to; "
                         "name another --out or --work-dir, or a narrower path"
                     )
         say(f"{len(inputs):,} files, {sum(one.file.size for one in inputs) / 1e6:,.1f} MB")
-    with run_folder(work_dir) as folder:
+    report.say("engine", engine.line())
+    with run_folder(work_dir) as folder, spill_folder(folder, engine.local) as spill:
         ingested = ingest(job, inputs, engine, report)
-        outcome, found = decide(job, ingested, work_dir / "corpus", folder, engine, report)
+        outcome, found = decide(job, ingested, work_dir / "corpus", folder, spill, engine, report)
         targets = mix(job, outcome, report)
         with publish.staging(target) as staging:
             selection = release(job, ingested, outcome, targets, folder, staging, engine, report)
             found = with_portrait(job.recipe, found, folder)
             with report.stage("publish") as say:
-                publish.finish(job, inputs, ingested, outcome, found, targets, selection, staging)
-                publish.publish(staging, target, report, engine)
+                places = publish.finish(job, inputs, ingested, outcome, found, targets, selection, staging)
+                publish.publish(staging, target, report, engine, places)
                 say(str(target))
     return target
 
@@ -82,7 +85,7 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
     damaged = drop_damaged(works, job.measuring)
     if damaged:
         report.warn(f"{damaged} pieces of the corpus are damaged, or of an older version, and are read again")
-    pending = [number for number, work in enumerate(works) if job.measuring.missing(work)]
+    pending = missing_works(works, job.measuring)
     with report.stage("ingest", {"read": len(pending)}, engine.progress) as say:
         if pending:
             from pipelines import graphs
@@ -106,7 +109,7 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
 
 
 def decide(
-    job: Job, ingested: Ingested, corpus: Path, folder: Path, engine: Engine, report: Report
+    job: Job, ingested: Ingested, corpus: Path, folder: Path, spill: Path | None, engine: Engine, report: Report
 ) -> tuple[Outcome, SelectionReport]:
     """Filters, exact and near deduplication, and what the recipe selects of the rest.
 
@@ -119,9 +122,7 @@ def decide(
     )
     steps = steps_of(job.recipe, job.names, job.annotations)
     rules = tuple(rule for step in steps for rule in step.rules)
-    plan = decide_plan(
-        job, ingested.records, corpus, folder, engine.local, rules, steps[0].grouping if steps else SOURCES
-    )
+    plan = decide_plan(job, ingested.records, corpus, folder, spill, rules, steps[0].grouping if steps else SOURCES)
     progress = {"survey": units, "conclude": units} | ({"bands": units} if plan.near else {})
     with report.stage("decide", progress, engine.progress) as say:
         from pipelines import graphs
@@ -187,7 +188,7 @@ def release(
         samples = bounds(entered, round(share * outcome.left))
     plan = release_plan(job.recipe, job.names, outcome, targets, samples, staging)
     for name in ("data", "ledger", "quarantine"):
-        (staging / name).mkdir()
+        make_folder(staging / name)
     steps = {"select": ingested.units, "write": sum(plan.partitions)}
     with report.stage("release", steps, engine.progress) as say:
         from pipelines import graphs
@@ -206,9 +207,23 @@ def release(
 def run_folder(work_dir: Path) -> Iterator[Path]:
     """A folder for this run's verdicts and summaries, gone afterwards."""
     folder = scratch(work_dir / "runs", "run")
-    for name in ("filtered", "verdicts", "spill"):
-        (folder / name).mkdir()
+    for name in ("filtered", "verdicts"):
+        make_folder(folder / name)
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
+
+
+@contextmanager
+def spill_folder(folder: Path, local: bool) -> Iterator[Path | None]:
+    """Where a local run leaves what it shuffles, always on this machine's disk; None on a cluster, whose own shuffle
+    does it better."""
+    if not local:
+        yield None
+    elif is_remote(folder):
+        with tempfile.TemporaryDirectory(prefix="gristmill-spill-") as spill:
+            yield Path(spill)
+    else:
+        make_folder(folder / "spill")
+        yield folder / "spill"

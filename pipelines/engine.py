@@ -1,9 +1,7 @@
-"""Runs Beam pipelines: the named local runner with N processes, or any runner by Beam's own options."""
+"""Runs Beam pipelines: on the local runner with N processes, or on an engine that a profile names."""
 
-import io
 import logging
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -12,18 +10,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stderr
-from itertools import pairwise
+from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pipelines.engines.cause import FULL as FULL
+from pipelines.engines.cause import our_sentence as _our_sentence
+from pipelines.engines.cost import own_seconds, tree_seconds
+from pipelines.engines.profiles import PROFILES, choose
 from pipelines.forkserver import DIED
 from pipelines.lean import import_beam
 from schemas.errors import GristmillError
 from transforms.progress import FOLDER_VARIABLE
-
-LOCAL_RUNNER = "FnApiRunner"
 
 KILLED = (
     "a worker process was killed, perhaps for want of memory; nothing was published; run again with fewer --workers or "
@@ -32,23 +32,40 @@ KILLED = (
 
 MOST_WORKERS_PER_CORE = 8
 """A slip of the finger must not start thousands of processes."""
-FULL = "no space is left on the disk of --out or --work-dir; nothing was published"
 _ROOT = Path(__file__).resolve().parent.parent
 
 
 class Engine:
     """A context in which pipelines run; local workers live as long as it does.
 
-    ``workers`` processes for the local runner; ``runner`` and ``beam_args`` go to Beam as they are.
+    ``workers`` processes for the local runner; ``engine`` is a profile or a runner class of Beam's, ``parallelism`` its
+    width; ``beam_args`` go to Beam as they are. ``ship``: the project's wheels go with every job.
     """
 
-    def __init__(self, workers: int = 1, runner: str | None = None, beam_args: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        workers: int = 1,
+        engine: str | None = None,
+        beam_args: tuple[str, ...] = (),
+        parallelism: int | None = None,
+        ship: bool = False,
+    ):
         most = MOST_WORKERS_PER_CORE * (os.cpu_count() or 1)
         if not 1 <= workers <= most:
             raise GristmillError(
                 f"--workers {workers} is not possible; give 1 to {most} on this machine ({os.cpu_count()} cores)"
             )
-        self.workers, self.runner, self.beam_args = workers, runner or LOCAL_RUNNER, beam_args
+        self.profile = choose(engine, workers, parallelism, beam_args)
+        if ship and self.profile.here:
+            raise GristmillError(
+                f"--ship means nothing to --engine {self.profile.name}; its workers are on this machine"
+            )
+        self.workers, self.runner, self.beam_args, self.ship = workers, self.profile.runner, beam_args, ship
+        self.jobs: list[float] = []  # seconds of each job on an engine that is not local
+        self._probes: list[Path] = []  # files that workers elsewhere must see
+        self._wheels: dict[Path, str] = {}
+        self._cpu_seconds = 0.0  # of workers elsewhere
+        self._cpu_before = own_seconds()
         self._server: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="gristmill-")
         self.progress = Path(self._folder.name) / "progress"
@@ -56,10 +73,10 @@ class Engine:
 
     @property
     def local(self) -> bool:
-        return self.runner.lower() in (LOCAL_RUNNER.lower(), "directrunner")
+        return self.profile.local
 
     def __enter__(self) -> "Engine":
-        _quiet()
+        quiet(self.local)
         os.environ[FOLDER_VARIABLE] = str(self.progress)
         if self.local and self.workers > 1 and hasattr(os, "fork"):
             # Started before this process imports Beam itself, so that both imports run side by side.
@@ -73,6 +90,8 @@ class Engine:
                 env=environment,
                 start_new_session=True,  # Ctrl-C reaches this process, which then ends the server
             )
+        if not self.local and threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, _interrupt)  # a job elsewhere must be cancelled, however this command ends
         import_beam()
         self._check_runner()
         return self
@@ -82,8 +101,9 @@ class Engine:
 
         known = sorted(StandardOptions.ALL_KNOWN_RUNNERS)
         if self.runner.lower() not in {name.rpartition(".")[2].lower() for name in known} and "." not in self.runner:
-            short = ", ".join(name.rpartition(".")[2] for name in known)
-            raise GristmillError(f"--runner {self.runner!r} is no runner of Beam; known: {short}")
+            short = ", ".join(name.rpartition(".")[2] for name in known if not name.endswith("DaskRunner"))
+            names = ", ".join(PROFILES)
+            raise GristmillError(f"--engine {self.runner!r} is neither {names} nor a runner of Beam; known: {short}")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -97,6 +117,10 @@ class Engine:
                 self._server.kill()
                 self._server.wait()
         os.environ.pop(FOLDER_VARIABLE, None)
+        if signal.getsignal(signal.SIGTERM) is _interrupt:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for probe in self._probes:
+            probe.unlink(missing_ok=True)
         self._folder.cleanup()
 
     @property
@@ -104,35 +128,30 @@ class Engine:
         return str(Path(self._folder.name) / "workers")
 
     def options(self, workers: int) -> Any:
-        """Beam's options from ``beam_args``, strictly.
+        """Beam's options, strictly: the profile's, and ``beam_args`` over them.
 
         Raises:
-            GristmillError: an option that Beam does not know (it would only warn and use its default), or a value
-                that is none of the option's.
+            GristmillError: an option that Beam does not know, or a value that is none of the option's.
         """
-        from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
+        from apache_beam.options.pipeline_options import DirectOptions
 
-        for before, one in pairwise(("", *self.beam_args)):
-            if not one.startswith("-") and ("=" in before or not before.startswith("-")):
-                raise GristmillError(f"{one!r} belongs to no option of Beam; after -- give --option=value")
-        options, said = PipelineOptions(list(self.beam_args)), io.StringIO()
-        try:
-            with redirect_stderr(said):  # argparse prints all that Beam knows, and exits
-                given = options.get_all_options(retain_unknown_options=True)
-        except SystemExit:
-            reason = said.getvalue().rpartition("error: ")[2].strip()
-            raise GristmillError(f"Beam does not understand its options: {reason}") from None
-        known = set(PipelineOptions([]).get_all_options())
-        unknown = sorted(set(given) - known)
-        if unknown:
-            raise GristmillError(f"--{unknown[0]} is no option of Beam; see the Beam documentation of {self.runner}")
-        if self.local and not any(one.startswith("--direct_num_workers") for one in self.beam_args):
-            options.view_as(DirectOptions).direct_num_workers = workers
+        from pipelines.engines import facts
+        from pipelines.engines.options import strict
+
+        if self.local:
+            options = strict(self.beam_args, self.beam_args, self.runner)
+            if not any(one.startswith("--direct_num_workers") for one in self.beam_args):
+                options.view_as(DirectOptions).direct_num_workers = workers
+            return options
+        shipped = [f"--extra_package={wheel}" for wheel in self._wheels]
+        options = strict([*shipped, *self.profile.options(self.beam_args)], self.beam_args, self.runner)
+        if not self.profile.here:
+            hashes = {wheel.name: digest for wheel, digest in self._wheels.items()}
+            told = facts.told([str(probe) for probe in self._probes], hashes)
+            options.view_as(facts.GristmillOptions).gristmill_facts = told
         return options
 
     def _runner(self, workers: int) -> Any:
-        if not self.local:
-            return self.runner
         from apache_beam.runners.portability.fn_api_runner import fn_runner
         from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
@@ -157,18 +176,23 @@ class Engine:
             time.sleep(0.005)
 
     def run(self, build: Callable[[Any], None], alone: bool = False) -> None:
-        """Build and run one pipeline; a local one with little to do runs ``alone``, in this process.
+        """Build and run one pipeline; one with little to do runs ``alone``, in this process, whatever the engine: its
+        bytes are the same, and a job on a cluster has its fixed price.
 
         Raises:
-            GristmillError: raised in a worker by our own code, brought back as the sentence it was.
+            GristmillError: raised in a worker by our own code, brought back as the sentence it was; or the engine's own
+                failure, as its first cause.
         """
         import apache_beam as beam
 
         from pipelines.warm import sample_briefly
 
         sample_briefly()
+        if not self.local and not alone:
+            self._run_remotely(build)
+            return
         workers = 1 if alone else self.workers
-        options = self.options(workers)
+        options = self.options(workers) if self.local else beam.options.pipeline_options.PipelineOptions([])
         try:
             with self._watching(), beam.Pipeline(runner=self._runner(workers), options=options) as pipeline:
                 build(pipeline)
@@ -183,6 +207,73 @@ class Engine:
             if sentence is None:
                 raise
             raise GristmillError(sentence) from None
+
+    def _run_remotely(self, build: Callable[[Any], None]) -> None:
+        import apache_beam as beam
+
+        from pipelines.engines.remote import RemoteJob
+
+        begin = time.perf_counter()
+        pipeline = beam.Pipeline(runner=self.runner, options=self.options(1))
+        build(pipeline)
+        job = RemoteJob(self.profile, self._endpoint, self.progress / "engine")
+        try:
+            job.run(pipeline)
+        finally:
+            self._cpu_seconds += job.cpu_seconds
+            self.jobs.append(round(time.perf_counter() - begin, 3))
+
+    @property
+    def _endpoint(self) -> str | None:
+        return self.profile.value("job_endpoint", self.beam_args)
+
+    def check(self, out: os.PathLike[str], work_dir: os.PathLike[str]) -> None:
+        """Everything that can be known before the first job.
+
+        Raises:
+            GristmillError: what is missing, in one sentence.
+        """
+        self.options(self.workers)
+        if self.local:
+            return
+        from pipelines.engines import checks
+
+        checks.check_needs(self.profile, self.beam_args)
+        folders = (("--out", out), ("--work-dir", work_dir))
+        for option, folder in folders:
+            checks.check_folder(self.profile, option, folder)
+        if self._endpoint is not None:
+            checks.check_endpoint(self.profile, self._endpoint)
+        if not self.profile.here:
+            for option, folder in folders:
+                self._probes += filter(None, [checks.probe(option, folder)])
+            if self.ship:
+                from pipelines.engines.ship import wheels
+
+                self._wheels = wheels()
+
+    def line(self) -> str:
+        """What runs and how, for the log."""
+        from pipelines.engines.facts import plain
+
+        options = " ".join(f"--{name}={value}" for name, value in plain(self.profile.options(self.beam_args)).items())
+        return f"{self.profile.name}: {self.runner} {options}".strip()
+
+    def facts(self) -> dict[str, Any]:
+        """What run.json tells of the engine; no secrets."""
+        from pipelines.engines.facts import plain
+
+        command = own_seconds() - self._cpu_before
+        workers = self._cpu_seconds + (tree_seconds(self._server.pid) if self._server is not None else 0.0)
+        return {
+            "engine": self.profile.name,
+            "runner": self.runner,
+            "options": plain(self.profile.options(self.beam_args)),
+            "workers": self.workers if self.local else None,
+            "beam": version("apache-beam"),
+            "jobs": self.jobs,
+            "cpu_seconds": {"command": round(command, 3), "workers": round(workers, 3)},
+        }
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
@@ -211,19 +302,13 @@ class Engine:
             thread.join()
 
 
-def _our_sentence(error: Exception) -> str | None:
-    """The message of a GristmillError, also from inside the traceback text that a runner hands back."""
-    text = str(error)
-    if re.search(r"\[errno 28\]", text, flags=re.IGNORECASE):
-        return FULL  # first: what a reader says of a failed file may quote it
-    if isinstance(error, GristmillError):
-        found = [text]
-    else:
-        found = re.findall(r"^(?:schemas\.errors\.)?GristmillError: (.+)$", text, flags=re.MULTILINE)
-    return re.sub(r" \[while running .*", "", found[-1]) if found else None
+def _interrupt(number: int, frame: object) -> None:
+    raise KeyboardInterrupt
 
 
-def _quiet() -> None:
+def quiet(local: bool = False) -> None:
     """Beam logs its housekeeping as warnings and every traceback twice; what fails is raised anyway."""
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)
-    logging.getLogger().setLevel(logging.ERROR)
+    # An engine's messages come as the root logger's: four hundred lines of Java at a failure, and Prism's gossip.
+    logging.getLogger("PrismJobServer").disabled = True
+    logging.getLogger().setLevel(logging.ERROR if local else logging.CRITICAL + 1)

@@ -40,6 +40,7 @@ def launch(address: str) -> int:
 
 def serve(address: str) -> None:
     """Import what workers need, then fork one per connection."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()  # also while it still imports
     from pipelines.lean import import_beam
 
     import_beam()
@@ -50,7 +51,6 @@ def serve(address: str) -> None:
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(address)
     listener.listen()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
     while True:
         connection, _ = listener.accept()
         if os.fork() == 0:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -21,11 +20,16 @@ from transforms.ingest import Measuring, SplitWork
 from transforms.readers import FileInfo, FileKind, SourceOptions, list_files, plan_splits, sniff
 from transforms.readers.hub import PREFIX, pinned
 from transforms.readers.opening import open_raw
+from transforms.storage import is_remote, read_bytes, remove_tree, write_bytes
 
 SPLITS_PER_FILE = 8
 LEAST_SPLIT = 1 << 20
 """A file is cut into up to eight pieces of at least 1 MiB, so that a few middling files still feed all workers. It
 depends on the file alone: another machine or another source must not change the corpus key."""
+
+
+STORE_CALLS = 16
+"""Small requests that are made to a store at once: each takes tens of milliseconds, nearly all of it waiting."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,7 @@ class Input:
     digest: str
     options: SourceOptions
     works: tuple[SplitWork, ...]
-    stamp: list[int] | None  # of a local file, from before it was digested
+    stamp: list[Any] | None  # from before it was digested; None: it is pinned to a revision
 
 
 def reading(source: Source) -> SourceOptions:
@@ -95,13 +99,13 @@ def find_inputs(recipe: Recipe, base: Path, work_dir: Path, warn: Any = None) ->
     for name in sorted(recipe.sources):
         source = recipe.sources[name]
         options = reading(source)
-        looked: list[tuple[FileInfo, FileKind, str | None, list[int] | None]] = []
+        looked: list[tuple[FileInfo, FileKind, str | None, list[Any] | None]] = []
         for file in list_source(name, source, base):
             try:
                 known = None
                 if file.path.startswith(PREFIX):
                     file, known = pinned(file)
-                stamp = stamp_of(file) if known is None and "://" not in file.path else None
+                stamp = stamp_of(file) if known is None else None
                 looked.append((file, sniff(file, options), known, stamp))
             except GristmillError as error:
                 if recipe.ingest.unreadable_file == "stop":
@@ -121,14 +125,19 @@ def find_inputs(recipe: Recipe, base: Path, work_dir: Path, warn: Any = None) ->
     return inputs
 
 
-def stamp_of(file: FileInfo) -> list[int]:
-    """What changes when a local file does; the time of its last change of state cannot be set back by hand."""
+def stamp_of(file: FileInfo) -> list[Any]:
+    """What changes when a file does: of a store what it says of its content, of a local file the time of its last
+    change of state, which cannot be set back by hand."""
+    if is_remote(file.path):
+        from transforms.remote import stamp
+
+        return stamp(file.path)
     facts = os.stat(file.path)
     return [facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns, facts.st_ino, facts.st_dev]
 
 
 def check_unchanged(inputs: list[Input], measuring: Measuring) -> None:
-    """Stop when a local file changed between its digest and now, and forget what was read of it.
+    """Stop when a file changed between its digest and now, and forget what was read of it.
 
     Raises:
         GristmillError: naming the file.
@@ -145,7 +154,16 @@ def check_unchanged(inputs: list[Input], measuring: Measuring) -> None:
 def forget(work: SplitWork, measuring: Measuring) -> None:
     """Take a split out of the corpus: the next run reads it anew."""
     for folder in (work.text, *measuring.folders(work)):
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
+
+
+def missing_works(works: Sequence[SplitWork], measuring: Measuring) -> list[int]:
+    """Numbers of the works that the corpus lacks, wholly or in part; a store is asked for many at once."""
+    if not (works and is_remote(works[0].corpus)):
+        return [number for number, work in enumerate(works) if measuring.missing(work)]
+    with ThreadPoolExecutor(STORE_CALLS) as pool:
+        missing = pool.map(measuring.missing, works)
+        return [number for number, one in enumerate(missing) if one]
 
 
 def drop_damaged(works: Sequence[SplitWork], measuring: Measuring) -> int:
@@ -153,7 +171,8 @@ def drop_damaged(works: Sequence[SplitWork], measuring: Measuring) -> int:
 
     Reads every byte that the run would otherwise trust, at memory speed: xxh3 outruns any disk.
     """
-    complete = [work for work in works if not measuring.missing(work)]
+    missing = set(missing_works(works, measuring))
+    complete = [work for number, work in enumerate(works) if number not in missing]
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         checks = pool.map(lambda work: all(sound(folder) for folder in (work.text, *measuring.folders(work))), complete)
         damaged = [work for work, good in zip(complete, checks, strict=True) if not good]
@@ -168,21 +187,19 @@ class _Stamps:
     def __init__(self, path: Path):
         self._path = path
         try:
-            known = orjson.loads(path.read_bytes())
+            known = orjson.loads(read_bytes(path))
         except (OSError, orjson.JSONDecodeError):
             known = {}
         self._known: dict[str, Any] = known if isinstance(known, dict) else {}
 
     def digest(self, file: FileInfo) -> str:
-        stamp = None
-        if "://" not in file.path:
-            size, changed, *rest = stamp_of(file)
-            # A file changed within the last two seconds may change again without its time telling.
-            if time.time_ns() - changed > 2_000_000_000:
-                stamp = [size, changed, *rest]
-            known = self._known.get(file.path)
-            if stamp and isinstance(known, list) and known[:-1] == stamp and len(str(known[-1])) == 64:
-                return str(known[-1])
+        stamp: list[Any] | None = stamp_of(file)
+        # A file changed within the last two seconds may change again without its time telling.
+        if not is_remote(file.path) and stamp and time.time_ns() - stamp[1] <= 2_000_000_000:
+            stamp = None
+        known = self._known.get(file.path)
+        if stamp and isinstance(known, list) and known[:-1] == stamp and len(str(known[-1])) == 64:
+            return str(known[-1])
         with open_raw(file) as stream:
             digest = hashlib.sha256()
             while chunk := stream.read(1 << 20):
@@ -192,10 +209,7 @@ class _Stamps:
         return digest.hexdigest()
 
     def save(self) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        staging = self._path.with_suffix(f".{os.getpid()}")
-        staging.write_bytes(orjson.dumps(self._known))
-        staging.replace(self._path)
+        write_bytes(self._path, orjson.dumps(self._known))
 
 
 def works_of(inputs: list[Input]) -> Iterator[SplitWork]:

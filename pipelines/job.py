@@ -10,6 +10,7 @@ from transforms.annotate.annotation import Annotation
 from transforms.filters import Chosen, choose
 from transforms.ingest import Measuring
 from transforms.signals import SignalSettings
+from transforms.storage import is_remote
 
 
 @dataclass(frozen=True)
@@ -55,5 +56,6 @@ def prepare(recipe_path: Path, work_dir: Path = Path(".gristmill")) -> Job:
         tokenizer=chat.digest if chat else None,
     )
     weights = quality_weights(recipe)
-    annotations = wanted(recipe, base, work_dir.resolve(), filters, bool(weights), chat)
+    work_dir = work_dir if is_remote(work_dir) else work_dir.resolve()
+    annotations = wanted(recipe, base, work_dir, filters, bool(weights), chat)
     return Job(recipe, base, tokenizer, settings, filters, annotations, weights)

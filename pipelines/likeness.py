@@ -15,6 +15,7 @@ from transforms.clusters import describe
 from transforms.corpus import read_batch
 from transforms.portrait import NGRAMS, Portrait, portrait
 from transforms.sampling import AFTER, BEFORE
+from transforms.storage import files_in
 from transforms.words import tokenise
 
 SAMPLE = 4096
@@ -72,5 +73,5 @@ def _portrait(side: pa.Table, clusters: int | None, ngrams: int) -> Portrait:
 
 
 def _sample(folder: Path) -> pa.Table | None:
-    files = sorted(folder.glob("portrait-*.arrow"))
+    files = files_in(folder, "portrait-*.arrow")
     return pa.Table.from_batches([read_batch(str(file)) for file in files]) if files else None

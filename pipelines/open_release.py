@@ -7,6 +7,7 @@ import orjson
 from schemas.errors import GristmillError
 from schemas.manifest import FILE_NAME, FORMAT, Manifest
 from schemas.strict import validate
+from transforms.storage import read_bytes
 
 
 def open_manifest(release: Path) -> Manifest:
@@ -17,7 +18,7 @@ def open_manifest(release: Path) -> Manifest:
     """
     path = release / FILE_NAME
     try:
-        data = orjson.loads(path.read_bytes())
+        data = orjson.loads(read_bytes(path))
     except (FileNotFoundError, NotADirectoryError):
         raise GristmillError(
             f"{release} is no release: it has no {FILE_NAME}; give a folder <out>/<name>/<version>"

@@ -34,9 +34,15 @@ _MEASURES = ("rows", "turns", "words", "characters", "tokens")
 
 
 def decide_plan(
-    job: Job, total: int, corpus: Path, folder: Path, spill: bool, later_rules: tuple[str, ...], grouping: Grouping
+    job: Job,
+    total: int,
+    corpus: Path,
+    folder: Path,
+    spill: Path | None,
+    later_rules: tuple[str, ...],
+    grouping: Grouping,
 ) -> Plan:
-    """The decision stages' shared settings; a local run spills large batches to ``folder``."""
+    """The decision stages' shared settings; a local run spills large batches to ``spill``."""
     recipe, names = job.recipe, job.names
     exact, near = recipe.dedup.exact, recipe.dedup.near
     bands = solve_bands(near.similarity, float(near.recall), near.permutations) if near else None
@@ -61,7 +67,7 @@ def decide_plan(
         parts=max(8, ceil(total / PART_ROWS)),
         seed=recipe.seed,
         mix_unit=recipe.mix.unit if recipe.mix else "rows",
-        spill=str(folder / "spill") if spill else None,
+        spill=None if spill is None else str(spill),
         later_rules=later_rules,
         weights=job.weights,
         curriculum=bool(recipe.release.curriculum),

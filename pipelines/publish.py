@@ -3,10 +3,9 @@
 import hashlib
 import os
 import platform
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -23,6 +22,7 @@ from pipelines.engine import Engine
 from pipelines.inputs import Input
 from pipelines.job import Job
 from pipelines.outcome import Outcome, Selection
+from pipelines.publish_store import check_free, publish_in_store
 from pipelines.report import Report
 from pipelines.report_page import write_report
 from schemas import manifest
@@ -34,7 +34,7 @@ from transforms.annotate.function import UserFunction
 from transforms.corpus import read_batch
 from transforms.mix import Target
 from transforms.shards import file_digest
-from transforms.storage import scratch
+from transforms.storage import all_files, is_file, is_remote, remove_files, remove_tree, replacing, scratch, write_bytes
 
 # What Parquet bytes and signatures depend on besides our own code.
 DEPENDENCIES = ("pyarrow", "numpy", "orjson", "xxhash", "tokenizers", "ftfy")
@@ -50,10 +50,14 @@ def target_of(recipe: Recipe, out: Path) -> Path:
         GristmillError: it stands there already, or ``out`` cannot be written.
     """
     target = out / recipe.name / recipe.version
-    if target.exists():
+    if is_remote(target):
+        check_free(target)
+    if is_file(target / manifest.FILE_NAME) if is_remote(target) else target.exists():
         raise GristmillError(
             f"{target} is published already and a version never changes; raise version {recipe.version} in the recipe"
         )
+    if is_remote(target):
+        return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,11 +72,13 @@ def staging(target: Path) -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        remove_tree(folder)
 
 
-def publish(folder: Path, target: Path, report: Report, engine: Engine) -> None:
-    """Rename the finished staging folder to its place.
+def publish(
+    folder: Path, target: Path, report: Report, engine: Engine, places: Mapping[str, str] | None = None
+) -> None:
+    """Rename the finished staging folder to its place; in a store, copy its files, which lie at ``places`` in it.
 
     Raises:
         GristmillError: another run has published this version meanwhile.
@@ -84,10 +90,14 @@ def publish(folder: Path, target: Path, report: Report, engine: Engine) -> None:
         "host": platform.node(),
         "platform": platform.platform(),
         "python": platform.python_version(),
-        "beam": version("apache-beam"),
-        "runner": engine.runner,
-        "workers": engine.workers,
+        **engine.facts(),
     }
+    if is_remote(target):
+        publish_in_store(folder, target, places or {}, run)
+        return
+    if places is not None:
+        # What workers left that were killed while they wrote.
+        remove_files([one.path for name, one in all_files(folder).items() if name not in {*places, manifest.FILE_NAME}])
     (folder / "run.json").write_bytes(orjson.dumps(run, option=orjson.OPT_INDENT_2) + b"\n")
     # All of it must be on the disk before the name is: after a power cut a release is whole or not there.
     for path in sorted(folder.rglob("*")):
@@ -121,24 +131,30 @@ def finish(
     targets: dict[str, Target] | None,
     selection: Selection,
     folder: Path,
-) -> manifest.Manifest:
-    """Give shards their final names, add quarantine, card, description, report and manifest."""
-    files = _name_shards(selection, outcome, folder) + selection.ledger
+) -> dict[str, str]:
+    """Give shards their final names, add quarantine, card, description, report and manifest.
+
+    Returns where in ``folder`` each file lies, by its path in the release: a store cannot rename, so there shards get
+    their names when they are copied to their places.
+    """
+    shards = _name_shards(selection, outcome, folder)
+    files = [file for file, _ in shards] + selection.ledger
     files += _write_quarantine(ingested, folder)
     made = _manifest(job, inputs, ingested, outcome, found, targets, selection, files)
     # Each is made from the manifest as it is then; the report comes last and lists the other two.
     for name, write in (("README.md", write_card), ("croissant.json", write_croissant), ("report.html", write_report)):
-        write(made, folder / name)
-        size, digest = file_digest(folder / name)
+        with replacing(folder / name) as page:
+            write(made, page)
+            size, digest = file_digest(page)
         files = sorted([*files, manifest.File(path=name, bytes=size, sha256=digest)], key=lambda file: file.path)
         made = made.model_copy(update={"files": files})
     made = made.sealed()
-    (folder / manifest.FILE_NAME).write_bytes(made.encode())
-    return made
+    write_bytes(folder / manifest.FILE_NAME, made.encode())
+    return {file.path: file.path for file in made.files} | {file.path: staged for file, staged in shards}
 
 
-def _name_shards(selection: Selection, outcome: Outcome, folder: Path) -> list[manifest.File]:
-    """``data/<split>-00000-of-000NN.parquet``: the number of files is known only now."""
+def _name_shards(selection: Selection, outcome: Outcome, folder: Path) -> list[tuple[manifest.File, str]]:
+    """``data/<split>-00000-of-000NN.parquet``, and where it lies: the number of files is known only now."""
     named = []
     by_split: dict[str, list[manifest.File]] = {}
     for shard in selection.shards:
@@ -146,9 +162,10 @@ def _name_shards(selection: Selection, outcome: Outcome, folder: Path) -> list[m
     for split, shards in by_split.items():
         for number, shard in enumerate(sorted(shards, key=lambda one: one.path)):
             path = f"data/{split}-{number:05d}-of-{len(shards):05d}.parquet"
-            os.rename(folder / shard.path, folder / path)
+            if not is_remote(folder):
+                os.rename(folder / shard.path, folder / path)
             tokens = {} if outcome.counts_tokens else {"tokens": None, "answer_tokens": None}
-            named.append(shard.model_copy(update={"path": path, **tokens}))
+            named.append((shard.model_copy(update={"path": path, **tokens}), shard.path if is_remote(folder) else path))
     return named
 
 
@@ -156,9 +173,12 @@ def _write_quarantine(ingested: Ingested, folder: Path) -> list[manifest.File]:
     """Quarantined rows with their bytes, and their rows of the ledger."""
     bad, rows = folder / "quarantine" / "rows.parquet", 0
     ledger = folder / "ledger" / "quarantined.parquet"
+    digests = {}
     with (
-        pq.ParquetWriter(bad, QUARANTINE, compression="zstd") as bad_writer,
-        pq.ParquetWriter(ledger, LEDGER, compression="zstd") as ledger_writer,
+        replacing(bad) as bad_file,
+        replacing(ledger) as ledger_file,
+        closing(pq.ParquetWriter(bad_file, QUARANTINE, compression="zstd")) as bad_writer,
+        closing(pq.ParquetWriter(ledger_file, LEDGER, compression="zstd")) as ledger_writer,
     ):
         for table in _row_groups(_quarantined(ingested)):
             count = table.num_rows
@@ -173,12 +193,14 @@ def _write_quarantine(ingested: Ingested, folder: Path) -> list[manifest.File]:
             }
             columns = {f.name: columns.get(f.name, pa.nulls(count, f.type)) for f in LEDGER}
             ledger_writer.write_table(pa.table(columns, schema=LEDGER))
+        bad_writer.close()
+        ledger_writer.close()
+        digests = {ledger: file_digest(ledger_file), bad: file_digest(bad_file)}
     check_conservation(
         "quarantine", sum(one.quarantined for one in ingested.accounts.values()), {"in the quarantine": rows}
     )
     made = []
-    for path in (ledger, bad):
-        size, digest = file_digest(path)
+    for path, (size, digest) in digests.items():
         made.append(manifest.File(path=f"{path.parent.name}/{path.name}", bytes=size, sha256=digest, rows=rows))
     return made
 

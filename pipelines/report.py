@@ -33,6 +33,11 @@ class Report:
     def warn(self, message: str) -> None:
         self.console.print(f"[yellow]warning:[/] {_plain(message)}")
 
+    def say(self, name: str, text: str) -> None:
+        """A line that is no stage."""
+        if not self.quiet:
+            self.console.print(f"[bold]{name:<8}[/] {_plain(text)}")
+
     @contextmanager
     def stage(
         self, name: str, steps: dict[str, int] | None = None, progress: Path | None = None

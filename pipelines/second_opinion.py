@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from schemas.errors import GristmillError
 from schemas.manifest import Manifest
 from transforms.signals import SignalSettings, sets_of
+from transforms.storage import opened
 from transforms.words import UNICODE_VERSION, WORDS_VERSION
 
 EXAMPLES = 3
@@ -73,7 +74,7 @@ def _released(
     settings = SignalSettings(None, compare, words, 0, 0, None)
     for file in manifest.files:
         if file.path.startswith("data/"):
-            for batch in pq.ParquetFile(release / file.path).iter_batches(columns=["id", "messages"]):
+            for batch in pq.ParquetFile(opened(release / file.path)).iter_batches(columns=["id", "messages"]):
                 shingles, answers = sets_of(batch["messages"], settings)
                 for row, record in enumerate(batch["id"].to_pylist()):
                     said = answers.values[answers.offsets[row] : answers.offsets[row + 1]]

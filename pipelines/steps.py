@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from fractions import Fraction
 from functools import partial
+from itertools import count
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,7 @@ from transforms.decontaminate.match import Contamination
 from transforms.distance import MOST, Distance, EmitSample, in_order
 from transforms.keys import halves
 from transforms.mix import fill
+from transforms.storage import files_in
 from transforms.units import Plan
 
 BIN_BEST = 4
@@ -102,7 +104,7 @@ def _assign(run: Run, before: Outcome, after: Plan, recipe: Recipe) -> None:
     wanted = (recipe.diversity or Diversity()).sample.number
     bound = 2**64 - 1 if before.left <= wanted else int(2**64 * wanted / before.left)
     run.pipeline(graphs.sample, step=EmitSample(before.plan, bound), folder=str(run.folder))
-    sample = in_order(pa.Table.from_batches([read_batch(str(next(run.folder.glob("sample-*.arrow"))))]))
+    sample = in_order(pa.Table.from_batches([read_batch(str(files_in(run.folder, "sample-*.arrow")[0]))]))
     centres = fit(sample.vectors, halves(sample.ids), (recipe.diversity or Diversity()).clusters, recipe.seed)
     flat = pa.FixedSizeListArray.from_arrays(pa.array(centres.reshape(-1)), sample.vectors.shape[1])
     path = run.folder / "centres.arrow"
@@ -150,13 +152,13 @@ def _best(run: Run, before: Outcome, after: Plan, best: Best, names: list[str]) 
     held = {group: sum(one) for group, one in by_group(before.census, "rows").items()}
     owners = owners_of(best.per, names, max(held, default=0) + 1)
     room, factor = dict(held), BIN_BEST
-    while True:
+    for number in count():
         budget = _budget(best, room, owners)
         wanted = {group: factor * rows for group, rows in budget.items()}
         quotas = whole_bins(before, before.plan.grouping, wanted)
-        plan = BestPlan(before.plan, after, best.by, best.similarity, quotas, budget)
+        plan = BestPlan(before.plan, after, best.by, best.similarity, quotas, budget, number)
         run.pipeline(graphs.walk_best, best=plan)
-        path = next(run.folder.glob("walked-*.arrow"))
+        path = files_in(run.folder, f"walked-{number}-*.arrow")[0]
         walked = read_batch(str(path))
         kept = np.bincount(np.asarray(walked["group"])[np.asarray(walked["kept"])], minlength=max(held, default=0) + 1)
         short = [group for group, rows in budget.items() if kept[group] < rows]

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -39,8 +40,8 @@ def train(path: Path, overrides: Sequence[str], planning: bool) -> None:
     """
     config = load_config(path, list(overrides))
     if planning:
-        data = prepare(config, path.parent)
-        typer.echo(plan_report(data.plan, data.checked))
+        with closing(prepare(config, path.parent)) as data:
+            typer.echo(plan_report(data.plan, data.checked))
         return
     if find_spec("torch") is None:
         raise GristmillError(
@@ -72,26 +73,22 @@ def rows(path: Path, overrides: Sequence[str], step: int | None, id: str | None)
     if (step is None) == (id is None):
         raise GristmillError("rows answers one question: --step K for the records of a step, or --id ID for its steps")
     config = load_config(path, list(overrides))
-    data = prepare(config, path.parent)
-    plan = data.plan
-    if step is not None:
-        if not 1 <= step <= plan.steps:
-            raise GristmillError(f"there is no step {step}; the plan has {plan.steps:,}, counted from 1")
-        found = rows_of(plan, step - 1)
-        told = [f"step {step} of {plan.steps:,}: {len(found):,} rows, N = {plan.weight(step - 1):g}"]
-    else:
-        found, told = _of_record(config, data, str(id))
-    for line in [*_table(config, data, found), *told]:
-        typer.echo(line)
+    with closing(prepare(config, path.parent)) as data:
+        plan = data.plan
+        if step is not None:
+            if not 1 <= step <= plan.steps:
+                raise GristmillError(f"there is no step {step}; the plan has {plan.steps:,}, counted from 1")
+            found = rows_of(plan, step - 1)
+            told = [f"step {step} of {plan.steps:,}: {len(found):,} rows, N = {plan.weight(step - 1):g}"]
+        else:
+            found, told = _of_record(data, str(id))
+        for line in [*_table(config, data, found), *told]:
+            typer.echo(line)
 
 
-def _of_record(config: TrainConfig, data: Prepared, id: str) -> tuple[list[Entry], list[str]]:
+def _of_record(data: Prepared, id: str) -> tuple[list[Entry], list[str]]:
     """Where a record is trained on, and one line a row of it."""
-    shards = data.release.open(config.split, ("id",))
-    try:
-        mine = rows_with_id(shards, id=id)
-    finally:
-        shards.close()
+    mine = rows_with_id(data.rows[data.pin.split], id=id)
     found, told = [], []
     for row in mine:
         entries = steps_of(data.plan, row)

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from pipelines.ledger_laws import SELECTION, STAGES, check_ledger, check_quarantine, stages_are_known
 from pipelines.open_release import open_manifest
+from pipelines.publish_store import CLAIM
 from schemas.ledger import LEDGER, QUARANTINE
 from schemas.manifest import FILE_NAME, File, Manifest
 from schemas.record import RELEASE
@@ -22,6 +23,7 @@ from schemas.units import Share
 from transforms.assemble import conversation_of, record_id
 from transforms.keys import halves, seeded
 from transforms.shards import file_digest
+from transforms.storage import all_files, is_remote, opened
 
 RUN_FILE = "run.json"
 EXAMPLES = 3
@@ -88,13 +90,15 @@ def _check_manifest(manifest: Manifest) -> Iterator[str]:
 
 def _check_files(release: Path, manifest: Manifest) -> Iterator[str]:
     listed = {file.path: file for file in manifest.files}
-    there = {path.relative_to(release).as_posix() for path in release.rglob("*") if path.is_symlink() or path.is_file()}
-    for path in sorted(there - set(listed) - {FILE_NAME, RUN_FILE}):
+    there = set(all_files(release))
+    known = {FILE_NAME, RUN_FILE} | ({CLAIM} if is_remote(release) else set())
+    for path in sorted(there - set(listed) - known):
         yield f"{path}: is in the release but not in the manifest"
     for path, file in listed.items():
         place = release / path
         try:
-            inside = place.resolve().is_relative_to(release.resolve())
+            # A store has no links and no "..": a name that is there is inside.
+            inside = is_remote(place) or place.resolve().is_relative_to(release.resolve())
             size, digest = file_digest(place) if inside and path in there else (0, "")
         except (OSError, RuntimeError, ValueError) as error:  # no rights, a link to nothing or to itself, a null byte
             yield f"{path}: cannot be read: {_first_line(error)}"
@@ -150,7 +154,7 @@ def _read_shard(
 ) -> Counter[str]:
     """Check a shard's rows; returns its sums."""
     shard: Counter[str] = Counter()
-    parquet = pq.ParquetFile(release / file.path)
+    parquet = pq.ParquetFile(opened(release / file.path))
     if parquet.schema_arrow.remove_metadata() != RELEASE:
         shards.problems.append(f"{file.path}: its columns are not those of a release")
         return shard
@@ -174,7 +178,7 @@ def _read_tables(release: Path, manifest: Manifest, folder: str, schema: pa.Sche
     for file in manifest.files:
         if file.path.startswith(folder):
             try:
-                table = pq.read_table(release / file.path)
+                table = pq.ParquetFile(opened(release / file.path)).read()
                 table.validate(full=True)
                 if table.schema.remove_metadata() != schema:
                     problems.append(f"{file.path}: its columns are not those of a release")

@@ -24,6 +24,7 @@ from transforms.annotate.tags import TASKS, Tags
 from transforms.annotate.verb_noun import VerbNoun
 from transforms.decontaminate.stored import contamination
 from transforms.filters import Chosen, needed
+from transforms.storage import is_remote
 
 
 def quality_weights(recipe: Recipe) -> tuple[tuple[str, float], ...]:
@@ -69,6 +70,10 @@ def wanted(
     if recipe.decontaminate is not None:
         found.append(contamination(recipe.decontaminate, base, cache))
     if recipe.scores is not None:
+        if recipe.scores.judge is not None and is_remote(cache):
+            raise GristmillError(
+                f"scores.judge keeps its replies in a local folder, not in {cache}; give a local --work-dir"
+            )
         found += model_scores(recipe.scores, base, cache)
     if quality:
         found.append(Quality())

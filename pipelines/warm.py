@@ -5,6 +5,7 @@ from apache_beam.runners.worker import statesampler
 import transforms.decide
 import transforms.ingest
 import transforms.release  # noqa: F401
+from schemas.store import warm
 
 SAMPLING_PERIOD_MS = 10
 
@@ -18,3 +19,4 @@ def sample_briefly() -> None:
 
 
 sample_briefly()
+warm()

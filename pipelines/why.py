@@ -1,5 +1,6 @@
 """``gristmill why``: what became of a record, and because of which other record; from the release's files alone."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipelines.report import harmless, stdout_console
 from schemas.errors import GristmillError
 from schemas.ledger import DROPPED, KEPT, LEDGER, QUARANTINED
 from schemas.manifest import Manifest
+from transforms.storage import is_remote, opened
 
 SNIPPET = 160
 
@@ -70,7 +72,9 @@ def _ledger(release: Path, manifest: Manifest, condition: pc.Expression) -> list
 
 def _read(release: Path, path: str, condition: pc.Expression, **how: Any) -> pa.Table:
     try:
-        return pq.read_table(release / path, filters=condition, **how)
+        file = release / path
+        with opened(file) if is_remote(file) else nullcontext(file) as source:
+            return pq.read_table(source, filters=condition, **how)
     except (OSError, pa.ArrowException) as error:
         first = str(error).strip().splitlines()[0]
         raise GristmillError(

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from tests.servers.fixtures import flink, object_store, prism, servers, stop_what_tests_started  # noqa: F401
+
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared"
 
@@ -16,13 +18,22 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.load_profile("repeatable")
 
 
+@pytest.hookimpl(tryfirst=True)  # before -m looks at the markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if {"prism", "object_store", "flink"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker("engines")
     if SHARED.is_dir():
         return
     absent = pytest.mark.skip(reason="needs ../shared beside the repository")
     for item in items:
         if item.get_closest_marker("needs_shared"):
             item.add_marker(absent)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if not hasattr(session.config, "workerinput"):  # with -n, only the one process that saw all tests end
+        stop_what_tests_started()
 
 
 @pytest.fixture(scope="session")

@@ -226,7 +226,7 @@ def test_names_in_a_mistake_do_not_steer_the_terminal(call, tmp_path: Path):
         (("--", "--no_such_option=3"), ("--no_such_option is no option of Beam",)),
         (("--", "stray"), ("'stray'",)),
         (("--", "--direct_num_workers=many"), ("direct_num_workers",)),
-        (("--runner", "Nope"), ("--runner 'Nope' is no runner of Beam",)),
+        (("--engine", "Nope"), ("--engine 'Nope' is neither local, prism",)),
         (("--workers", "-1"), ("--workers -1",)),
     ],
 )

@@ -171,7 +171,7 @@ def test_no_workers(workers: int):
 
 @pytest.mark.parametrize("runner", ["Nope", "flink runner", "FnApiRunner2"])
 def test_an_unknown_runner(runner: str):
-    with pytest.raises(GristmillError, match=r"is no runner of Beam; known: .*FlinkRunner") as error, Engine(1, runner):
+    with pytest.raises(GristmillError, match=r"nor a runner of Beam; known: .*FlinkRunner") as error, Engine(1, runner):
         pass
     assert "\n" not in str(error.value)
 

@@ -663,15 +663,16 @@ def test_hub_address_reaches_load_dataset(monkeypatch):
     }
 
 
-def test_remote_files_go_through_beam(tmp_path, monkeypatch):
-    filesystems = pytest.importorskip("apache_beam.io.filesystems").FileSystems
-    path = samples.write(tmp_path, "x.jsonl", samples.jsonl(samples.FLAT_ROWS))
-    entry = type("Entry", (), {"path": "store://bucket/in/x.jsonl", "size_in_bytes": path.stat().st_size})
-    monkeypatch.setattr(filesystems, "match", staticmethod(lambda _: [type("M", (), {"metadata_list": [entry]})]))
-    monkeypatch.setattr(filesystems, "open", staticmethod(lambda *_, **__: path.open("rb")))
-    (file,) = list_files("store://bucket/in/*.jsonl", "/")
-    assert (file.name, file.path) == ("x.jsonl", "store://bucket/in/x.jsonl")
-    assert read(file, split_bytes=30)[2].records == 3
+def test_remote_files_go_through_fsspec():
+    fsspec = pytest.importorskip("fsspec")
+    content = samples.jsonl(samples.FLAT_ROWS)
+    fsspec.filesystem("memory").pipe_file("/bucket-of-readers/in/x.jsonl", content)
+    try:
+        (file,) = list_files("memory://bucket-of-readers/in/*.jsonl", "/")
+        assert (file.name, file.path, file.size) == ("x.jsonl", "memory://bucket-of-readers/in/x.jsonl", len(content))
+        assert read(file, split_bytes=30)[2].records == 3
+    finally:
+        fsspec.filesystem("memory").rm("/bucket-of-readers", recursive=True)
 
 
 def test_importing_readers_brings_no_beam():

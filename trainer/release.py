@@ -20,11 +20,13 @@ import pyarrow.parquet as pq
 
 from schemas.errors import GristmillError
 from schemas.manifest import FILE_NAME, FORMAT, File, Manifest
+from schemas.store import client, is_remote, patiently
 from schemas.strict import nearest, validate
 from trainer.shards import Shard, Shards
 
 _SHARD = re.compile(r"data/([a-z][a-z0-9_]{0,31})-(\d{5})-of-(\d{5})\.parquet")
 _AT_ONCE = 16  # footers asked for side by side: an object store answers each in tens of milliseconds
+_FOOTER = 1 << 18  # bytes that a store is asked for at a time: a footer with its page index is smaller
 
 
 Result = TypeVar("Result")
@@ -143,7 +145,8 @@ def open_release(location: str, base: Path | None = None) -> Release:
     Raises:
         GristmillError: no release is there, its manifest is not one of ours, or it was changed after publishing.
     """
-    if "://" not in location:
+    if not is_remote(location):
+        location = location.removeprefix("file://")
         location = str(((base or Path()) / Path(location).expanduser()).absolute())
     location = location.rstrip("/")
     where = f"{location}/{FILE_NAME}"
@@ -176,6 +179,8 @@ def _read(where: str, location: str) -> bytes:
 
     try:
         return _opened(where, whole)
+    except GristmillError:
+        raise
     except (FileNotFoundError, NotADirectoryError):
         raise GristmillError(
             f"{location} is no release: it has no {FILE_NAME}; give a folder <out>/<name>/<version>"
@@ -193,6 +198,8 @@ def _footer(url: str) -> list[int]:
 
     try:
         return _opened(url, counts)
+    except GristmillError:
+        raise
     except FileNotFoundError:
         raise GristmillError(f"{url} is absent, and the manifest lists it; fetch or publish the release anew") from None
     except (OSError, ValueError, pa.ArrowException) as error:
@@ -201,13 +208,16 @@ def _footer(url: str) -> list[int]:
 
 def _opened(where: str, read: Callable[[Any], Result]) -> Result:
     """What ``read`` makes of a local file, or of a URL by fsspec."""
-    if "://" not in where:
+    if not is_remote(where):
         with open(where, "rb") as file:
             return read(file)
-    import fsspec  # type: ignore[import-untyped]
+    store, key = client(where)
 
-    with fsspec.open(where, "rb") as remote:
-        return read(remote)
+    def ask() -> Result:
+        with store.open(key, "rb", block_size=_FOOTER) as remote:
+            return read(remote)
+
+    return patiently(where, "read", ask)
 
 
 def _first(error: BaseException) -> str:

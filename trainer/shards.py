@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -20,6 +21,7 @@ import pyarrow.parquet as pq
 
 from schemas.chat.template import Conversation, Message
 from schemas.errors import GristmillError
+from schemas.store import client, is_remote, patiently
 
 HANDLES = 256  # shards held open; one that was closed for want of room is verified again when it is needed again
 _CHUNK = 4 << 20  # bytes hashed at a time: large enough for the hash to let other threads run
@@ -160,6 +162,8 @@ def _verified(shard: Shard) -> IO[bytes]:
         raise GristmillError(
             f"shard {shard.name} is missing: there is no {shard.url}, which the manifest lists; copy the whole release"
         ) from None
+    except GristmillError:
+        raise
     except Exception as error:  # a file system of fsspec raises what its library raises
         raise GristmillError(f"shard {shard.name} cannot be read: {shard.url}: {_first(error)}") from None
     if size != shard.bytes:
@@ -180,15 +184,15 @@ def _verified(shard: Shard) -> IO[bytes]:
 def _opened(url: str) -> IO[bytes]:
     """A local file as it is; a remote one as a nameless local copy, which is gone when it is closed: its checksum
     needs all of it anyway, and row groups are read from it many times."""
-    if "://" not in url:
+    if not is_remote(url):
         return Path(url).open("rb")
-    import fsspec  # type: ignore[import-untyped]
-
+    store, key = client(url)
     copy = tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the shards
     try:
-        with fsspec.open(url, "rb") as source:
-            while chunk := source.read(_CHUNK):
-                copy.write(chunk)
+        size = int(patiently(url, "read", lambda: store.info(key))["size"])
+        for start in range(0, size, _CHUNK):
+            part = partial(store.cat_file, key, start=start, end=min(start + _CHUNK, size))
+            copy.write(patiently(url, "read", part))
     except BaseException:
         copy.close()
         raise

@@ -7,7 +7,6 @@ Only a bounded number of candidates comes to one place: the command settles from
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +45,7 @@ class Best:
     similarity: float | None
     quotas: Quotas  # how many candidates of each owner are looked at; their grouping says who the owners are
     budget: Mapping[int, int]  # how many of each owner are kept
+    round: int = 0  # of looking at more candidates; what a round leaves has its own name
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,8 @@ class WalkBest:
     best: Best
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        leave(self.best.before.folder, "walked", key, walk_best(table, self.best.budget, self.best.similarity))
+        walked = walk_best(table, self.best.budget, self.best.similarity)
+        leave(self.best.before.folder, f"walked-{self.best.round}", key, walked)
         return iter(())
 
 
@@ -121,7 +122,7 @@ def lowest_kept(walked: pa.RecordBatch) -> dict[int, float]:
 
 
 @lru_cache(maxsize=1)
-def _walked(path: str, stamp: int) -> pa.RecordBatch:
+def _walked(path: str) -> pa.RecordBatch:
     return read_batch(path)
 
 
@@ -149,7 +150,7 @@ class KeepBest:
         view = UnitView(best.after, key_number(key))
         standing = Standing.read(best.before, view)
         standing.plan = best.after
-        walked = _walked(self.walked, Path(self.walked).stat().st_mtime_ns)
+        walked = _walked(self.walked)
         address = np.asarray(walked["address"]) - view.base
         mine = (address >= 0) & (address < view.rows)
         kept, passed = np.asarray(walked["kept"]) & mine, np.asarray(walked["representative"].is_valid()) & mine

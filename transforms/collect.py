@@ -8,11 +8,12 @@ from typing import Any
 import pyarrow as pa
 
 from transforms.corpus import read_batch, write_batch
+from transforms.storage import files_in, place
 
 
 def leave(folder: str, name: str, key: bytes, batch: pa.RecordBatch) -> None:
     """Leave rows for the command under ``name``; one file a key, so a retried bundle replaces its own."""
-    write_batch(Path(folder) / f"{name}-{key.hex()}.arrow", batch)
+    write_batch(place(folder) / f"{name}-{key.hex()}.arrow", batch)
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def in_one(table: pa.Table) -> pa.RecordBatch:
 
 def collected(folder: Path, name: str) -> list[dict[str, Any]]:
     """All rows that stages have left under ``name``, in the order of their keys."""
-    return [row for file in sorted(folder.glob(f"{name}-*.arrow")) for row in read_batch(str(file)).to_pylist()]
+    return [row for file in files_in(folder, f"{name}-*.arrow") for row in read_batch(str(file)).to_pylist()]
 
 
 def add_up(table: pa.Table, by: tuple[str, ...]) -> pa.RecordBatch:

@@ -9,12 +9,15 @@
     <work_dir>/corpus/annotations/<annotation key>/<split key>/00000.arrow, done.json
 
 A split's folder is written beside its place and renamed, so a killed run leaves nothing half-written in place, and
-two workers doing the same split do no harm: both write the same bytes, the first rename wins.
+two workers doing the same split do no harm: both write the same bytes, the first rename wins. In an object store, which
+has no rename, the files are put straight to their places, and ``done.json`` last: without it nothing is believed, and
+who does the split again puts the same bytes there.
 """
 
 import mmap
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -29,7 +32,7 @@ import xxhash
 
 from transforms.shingles import Ragged
 from transforms.signals import Signals
-from transforms.storage import replacing, scratch
+from transforms.storage import all_files, is_remote, mapped, read_bytes, replacing, scratch
 
 _LZ4 = pa.ipc.IpcWriteOptions(compression="lz4")
 DONE = "done.json"
@@ -75,6 +78,10 @@ def assign_units(blocks: Sequence[Block]) -> list[Block]:
 def publishing(target: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A temporary folder and an empty summary to fill; afterwards the folder is ``target`` and holds ``done.json``:
     the summary and a digest of every file. Nothing of it is left when the filling fails."""
+    if is_remote(target):
+        with _putting(target) as filling:
+            yield filling
+        return
     staging = scratch(target.parent, target.name)
     summary: dict[str, Any] = {}
     try:
@@ -92,6 +99,21 @@ def publishing(target: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         shutil.rmtree(staging, ignore_errors=True)
 
 
+@contextmanager
+def _putting(target: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """As ``publishing``, for a store: filled on this machine's disk, then put there."""
+    from transforms.remote import upload_all, write_bytes
+
+    with tempfile.TemporaryDirectory(prefix="gristmill-") as folder:
+        staging, summary = Path(folder), dict[str, Any]()
+        yield staging, summary
+        files = sorted(staging.iterdir())
+        summary["files"] = {path.name: _digest(path) for path in files}
+        summary["sizes"] = {path.name: path.stat().st_size for path in files}
+        upload_all([(path, str(target / path.name)) for path in files])
+        write_bytes(str(target / DONE), orjson.dumps(summary, option=orjson.OPT_SORT_KEYS))
+
+
 def _digest(path: Path) -> str:
     with open(path, "rb") as stream:
         if not os.fstat(stream.fileno()).st_size:
@@ -101,8 +123,16 @@ def _digest(path: Path) -> str:
 
 
 def sound(folder: Path) -> bool:
-    """Whether every file of a complete split still has the bytes that it was written with."""
+    """Whether every file of a complete split still has the bytes that it was written with.
+
+    A store keeps checksums of its own and answers for its bytes: there, only names and sizes are looked at.
+    """
     summary = read_done(folder)
+    if is_remote(folder):
+        sizes = summary.get("sizes") if summary else None
+        return isinstance(sizes, dict) and sizes == {
+            name: found.size for name, found in all_files(folder).items() if name in sizes
+        }
     files = summary.get("files") if summary else None
     try:
         return isinstance(files, dict) and all(_digest(folder / name) == digest for name, digest in files.items())
@@ -113,7 +143,9 @@ def sound(folder: Path) -> bool:
 def read_done(folder: Path) -> dict[str, Any] | None:
     """The summary of a complete split, or None."""
     try:
-        summary = orjson.loads((folder / DONE).read_bytes())
+        # Of a store, what was once complete is not asked for again: it never changes.
+        done = mapped(folder / DONE) if is_remote(folder) else read_bytes(folder / DONE)
+        summary = orjson.loads(memoryview(done))
     except (FileNotFoundError, NotADirectoryError, orjson.JSONDecodeError):
         return None
     return summary if isinstance(summary, dict) and isinstance(summary.get("blocks"), list) else None
@@ -127,8 +159,8 @@ def write_batch(path: Path, batch: pa.RecordBatch, compress: bool = True) -> Non
 
 
 def read_batch(path: str) -> pa.RecordBatch:
-    """A whole block file, memory-mapped: columns that nobody touches are not read."""
-    return pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
+    """A whole block file, memory-mapped: columns that nobody touches are not read. Of a store, all of it is read."""
+    return pa.ipc.open_file(mapped(path)).get_batch(0)
 
 
 def block_name(number: int) -> str:
@@ -153,7 +185,9 @@ def ragged_array(sets: Ragged) -> pa.LargeListArray:
 
 def annotation_path(folder: str, text: str) -> str:
     """Where an annotation (``folder``: its own, over all splits) keeps the columns of the block with this ``text``."""
-    return str(Path(folder, *Path(text).parts[-2:]))
+    return (
+        "/".join((folder, *text.rsplit("/", 2)[-2:])) if is_remote(text) else str(Path(folder, *Path(text).parts[-2:]))
+    )
 
 
 def signals_path(folder: Path, number: int) -> str:

@@ -6,7 +6,6 @@ than sending them through a shuffle. Nothing here moves text.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ from transforms.keys import halves, mix
 from transforms.lsh import band_keys
 from transforms.near import band_rows, find_near, member_rows
 from transforms.standing import CENSUS_ROWS, Standing
+from transforms.storage import place
 from transforms.units import Ints, Plan, UnitView
 from transforms.verdicts import EXACT, NEAR, NO_DROPS
 
@@ -48,7 +48,7 @@ class Survey(_Stage):
         rule, _, value, threshold = apply(view.table(self.plan.filter_columns), self.plan.filters)
         columns: list[pa.Array] = [pa.array(column) for column in (rule, value, threshold)]
         write_batch(
-            Path(self.plan.filtered_path(view.number)), pa.RecordBatch.from_arrays(columns, schema=FILTERED), False
+            place(self.plan.filtered_path(view.number)), pa.RecordBatch.from_arrays(columns, schema=FILTERED), False
         )
         yield "present", key, NO_DROPS
         if self.plan.exact is None:

@@ -19,6 +19,7 @@ from transforms.corpus import block_name, publishing, read_batch, read_done, wri
 from transforms.readers import Converted, ReadStats, SourceOptions, Split, convert, read_rows
 from transforms.records import Records
 from transforms.signals import SignalSettings, compute
+from transforms.storage import place
 from transforms.tokens import Tokenizer
 
 # Part of the corpus key: raise it when the same bytes give other records.
@@ -55,13 +56,13 @@ class SplitWork:
 
     @property
     def text(self) -> Path:
-        return Path(self.corpus) / "text" / self.key
+        return place(self.corpus) / "text" / self.key
 
     def signals(self, settings: SignalSettings) -> Path:
-        return Path(self.corpus) / "signals" / settings.key() / self.key
+        return place(self.corpus) / "signals" / settings.key() / self.key
 
     def annotation(self, annotation: Annotation) -> Path:
-        return Path(self.corpus) / "annotations" / key(annotation) / self.key
+        return place(self.corpus) / "annotations" / key(annotation) / self.key
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ cut (which record of the last bin is the last one) → select (kept rows to shar
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +27,7 @@ from transforms.keys import mix as mix64
 from transforms.released import CurriculumStage, SourceFacts, constant, measured, released, stages_of, tagged
 from transforms.sampling import sampled
 from transforms.standing import Standing
+from transforms.storage import place
 from transforms.units import Plan, UnitView
 
 Ints = npt.NDArray[np.int64]
@@ -241,7 +241,7 @@ class Write:
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         kind, number, folder = key_kind(key), key_number(key), self.plan.decide.folder
-        staging = Path(self.plan.staging)
+        staging = place(self.plan.staging)
         if kind == SELECTED_ROWS:
             leave(folder, "selected", key, add_up(table, ("source", "split")))
         elif kind == SAMPLE_ROWS:

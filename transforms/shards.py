@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from schemas.ledger import LEDGER
 from schemas.record import RELEASE
-from transforms.storage import replacing
+from transforms.storage import opened, replacing
 
 ORDER = "__order"
 """Travels with the rows, sorts them, and is not written."""
@@ -59,7 +59,7 @@ def _write(rows: pa.Table, path: Path, row_group_bytes: int) -> pa.RecordBatch:
             rows.cast(schema), staging, row_group_size=-(-rows.num_rows // groups),
             compression="zstd", compression_level=3, use_dictionary=_DICTIONARY, write_page_index=True,
         )  # fmt: skip
-    return file_row(path, rows.num_rows, totals)
+        return file_row(staging, path.name, rows.num_rows, totals)
 
 
 def write_ledger(table: pa.Table, path: Path) -> pa.RecordBatch:
@@ -67,17 +67,18 @@ def write_ledger(table: pa.Table, path: Path) -> pa.RecordBatch:
     table = table.sort_by(ORDER).drop_columns([ORDER]).cast(LEDGER)
     with replacing(path) as staging:
         pq.write_table(table, staging, compression="zstd", use_dictionary=_LEDGER_DICTIONARY)
-    return file_row(path, table.num_rows, {})
+        return file_row(staging, path.name, table.num_rows, {})
 
 
-def file_row(path: Path, rows: int, totals: dict[str, int]) -> pa.RecordBatch:
+def file_row(path: Path, name: str, rows: int, totals: dict[str, int]) -> pa.RecordBatch:
+    """A FILE row of a file that is going to be called ``name``."""
     size, digest = file_digest(path)
-    values: dict[str, Any] = {"name": path.name, "sha256": digest, "rows": rows, "bytes": size} | totals
+    values: dict[str, Any] = {"name": name, "sha256": digest, "rows": rows, "bytes": size} | totals
     return pa.RecordBatch.from_pylist([values], schema=FILE)
 
 
 def file_digest(path: Path) -> tuple[int, str]:
-    """Size in bytes and sha256 (hex) of a file."""
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    """Size in bytes and sha256 (hex) of a file, local or in a store."""
+    with opened(path) as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()  # type: ignore[arg-type]
         return stream.tell(), digest

@@ -4,7 +4,6 @@ A stage reads the verdicts of the one before and writes its own, so a bundle tha
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from transforms.blocks import number_key
 from transforms.census import Grouping, score_order, take_census
 from transforms.corpus import read_batch, write_batch
 from transforms.keys import U64, halves, seeded
+from transforms.storage import place
 from transforms.units import Ints, Plan, UnitView
 from transforms.verdicts import VERDICT
 
@@ -127,7 +127,7 @@ class Standing:
             pa.array(self.times),
             pa.array(self.cluster, mask=self.cluster < 0),
         ]
-        write_batch(Path(plan.verdict_path(view.number)), pa.RecordBatch.from_arrays(columns, schema=VERDICT), False)
+        write_batch(place(plan.verdict_path(view.number)), pa.RecordBatch.from_arrays(columns, schema=VERDICT), False)
         grouping = plan.grouping
         census = take_census(
             self.groups(grouping), self.order(grouping.order), self.alive, self.weight(grouping),

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,7 @@ from transforms.corpus import Block, annotation_path, read_batch, read_sets, rea
 from transforms.filters import Chosen
 from transforms.near import take_ragged
 from transforms.shingles import Ragged
+from transforms.storage import place
 from transforms.survivors import survivor_order
 
 Ints = npt.NDArray[np.int64]
@@ -84,10 +84,10 @@ class Plan:
         return np.searchsorted(bases, addresses, side="right") - 1
 
     def filtered_path(self, number: int) -> str:
-        return str(Path(self.folder) / "filtered" / f"{number:08d}.arrow")
+        return str(place(self.folder) / "filtered" / f"{number:08d}.arrow")
 
     def verdict_path(self, number: int) -> str:
-        return str(Path(self.folder) / "verdicts" / f"{self.stage}-{number:08d}.arrow")
+        return str(place(self.folder) / "verdicts" / f"{self.stage}-{number:08d}.arrow")
 
     def number_of(self, rule: str) -> int:
         """Number of a rule of a later stage."""

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from schemas.chat.hub import is_hub_id, only_cached
 from schemas.errors import GristmillError
 
 
@@ -60,7 +62,7 @@ def load_tokenizer(name: str, base: Path) -> ChatTokenizer:
     path = (base / name).expanduser()
     file = path / "tokenizer.json" if path.is_dir() else path
     if not file.is_file():
-        return _from_transformers(str(path) if path.exists() else name, name)
+        return _from_transformers(name, path if path.exists() else None)
     definition = _read(file)
     plain_backend(definition, name)
     settings = {
@@ -118,16 +120,25 @@ def _read_object(path: Path) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _from_transformers(place: str, name: str) -> ChatTokenizer:
+def _from_transformers(name: str, path: Path | None) -> ChatTokenizer:
+    """Of a folder, or with None of the hub."""
+    if path is None and not is_hub_id(name):
+        raise GristmillError(
+            f"tokenizer {name!r} is neither a folder, a tokenizer.json nor a hub id; name one of these"
+        )
+    cached = path is not None or only_cached()
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")  # that there is no torch matters to nobody here
     from transformers import AutoTokenizer
 
     try:
-        loaded = AutoTokenizer.from_pretrained(place, trust_remote_code=False)
+        loaded = AutoTokenizer.from_pretrained(str(path or name), trust_remote_code=False, local_files_only=cached)
         definition = str(loaded.backend_tokenizer.to_str())
     except AttributeError:
         raise GristmillError(f"tokenizer {name!r} has no fast version (tokenizer.json), which offsets need") from None
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if cached and path is None:
+            first = "it is not in the hub's cache, and the hub cannot be reached from here"
         raise GristmillError(
             f"tokenizer {name!r} is neither a folder, a tokenizer.json nor a hub id that can be loaded: {first}"
         ) from None

@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 import xxhash
 
-from transforms.corpus import write_batch
+from transforms.corpus import read_batch, write_batch
 from transforms.decontaminate.benchmarks import Item
 from transforms.words import WORDS_VERSION, fmix64, tokenise, word_hash
 
@@ -221,7 +221,7 @@ def digest(index: Index) -> str:
 def load(path: str, digest: str) -> Index:
     """The index at ``path``, mapped: a worker's own memory holds none of it. ``digest`` makes the cache notice that
     another index has come to lie there."""
-    batch = pa.ipc.open_file(pa.memory_map(path)).get_batch(0)
+    batch = read_batch(path)
     values = {}
     for name in Index._fields:
         flat = batch[name].flatten()

@@ -10,6 +10,7 @@ from transforms.decontaminate.benchmarks import read_all
 from transforms.decontaminate.files import locate
 from transforms.decontaminate.index import INDEX_VERSION, build, digest, save
 from transforms.decontaminate.match import Contamination
+from transforms.storage import is_file, make_folder, read_bytes, write_bytes
 
 
 def contamination(settings: Decontaminate, base: Path, work_dir: Path) -> Contamination:
@@ -25,9 +26,9 @@ def contamination(settings: Decontaminate, base: Path, work_dir: Path) -> Contam
         state.update(content)
     path = work_dir / "benchmarks" / f"{state.hexdigest()}.arrow"
     named = path.with_suffix(".digest")
-    if not (path.exists() and named.exists()):
+    if not (is_file(path) and is_file(named)):
         index = build(read_all(settings, base), settings.ngram)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         save(index, path)
-        named.write_text(digest(index))
-    return Contamination(str(path), named.read_text())
+        write_bytes(named, digest(index).encode())
+    return Contamination(str(path), read_bytes(named).decode())

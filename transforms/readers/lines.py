@@ -10,13 +10,14 @@ from transforms.readers.opening import BrokenStream, open_raw
 from transforms.readers.source import KEPT_BYTES, MAX_ROW_BYTES, FileInfo
 
 _CHUNK = 1 << 20
+_TAIL = 1 << 16  # read at a time behind the end of a split, for the rest of its last line
 
 Line = bytes | tuple[bytes, Unreadable]  # A line, or what is kept of one that cannot be used and why.
 
 
 def split_chunks(file: FileInfo, start: int, end: int) -> Iterator[bytes]:
     """Bytes of the lines that start in [start, end) of an uncompressed UTF-8 file."""
-    with open_raw(file) as stream:
+    with open_raw(file, end) as stream:
         position = start
         if start:
             stream.seek(start - 1)
@@ -34,7 +35,7 @@ def split_chunks(file: FileInfo, start: int, end: int) -> Iterator[bytes]:
             if position >= end:
                 return
         else:
-            chunk = stream.read(_CHUNK)
+            chunk = stream.read(min(_CHUNK, max(end, _TAIL)))
             if chunk.startswith(b"\xef\xbb\xbf"):
                 position += 3
                 chunk = chunk[3:]
@@ -48,7 +49,7 @@ def split_chunks(file: FileInfo, start: int, end: int) -> Iterator[bytes]:
                     return
             yield chunk
             position = following
-            chunk = stream.read(_CHUNK)
+            chunk = stream.read(min(_CHUNK, max(end - position, _TAIL)))
 
 
 def lines(chunks: Iterable[bytes]) -> Iterator[Line]:

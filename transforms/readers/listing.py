@@ -9,10 +9,15 @@ import json
 import os
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from schemas.errors import GristmillError
+from schemas.store import check_address, is_remote
 from transforms.readers.hub import PREFIX, hub_file
 from transforms.readers.source import FileInfo
+
+if TYPE_CHECKING:
+    from transforms.remote import Entry
 
 _NOT_DATA = (
     *(
@@ -63,7 +68,7 @@ def list_files(path: str, base: str) -> list[FileInfo]:
         return [hub_file(path)]
     if path.startswith("file://"):
         path = path.removeprefix("file://")
-    if "://" in path:
+    if is_remote(path):
         return _remote(path)
     full = os.path.normpath(os.path.join(base, os.path.expanduser(path)))
     if os.path.isfile(full):
@@ -123,8 +128,16 @@ def _saved(folder: str) -> list[str] | None:
 
 def _json(path: str) -> dict[str, object]:
     try:
-        value = json.loads(Path(path).read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return _object(Path(path).read_bytes())
+    except OSError:
+        return {}
+
+
+def _object(content: bytes) -> dict[str, object]:
+    """A JSON object, or an empty one where it is none."""
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
@@ -165,26 +178,49 @@ def _shown(path: str) -> str:
 
 
 def _remote(url: str) -> list[FileInfo]:
-    from apache_beam.io.filesystems import FileSystems
+    """As for local paths, by the listings of a store."""
+    from transforms import remote
 
-    scheme, _, rest = url.partition("://")
-    fixed = f"{scheme}://{_fixed_url_part(rest)}"
-    try:
-        found = FileSystems.match([url])[0].metadata_list
-        if not found and not _MAGIC & set(url):
-            fixed = url.rstrip("/")
-            found = FileSystems.match([f"{fixed}/**"])[0].metadata_list
-    except Exception as error:  # each store's client raises its own
-        short = " ".join(str(error).split())[:200]
-        raise GristmillError(f'"{url}" cannot be listed ({short}); check the address and the access to it') from None
-    files = []
-    for entry in found:
-        name = entry.path.removeprefix(fixed).lstrip("/") or entry.path.rsplit("/", 1)[-1]
-        if entry.path == url or is_data(name.rsplit("/", 1)[-1]):
-            files.append(FileInfo(entry.path, name, entry.size_in_bytes))
-    if not files:
-        raise GristmillError(f'"{url}" matches no file; check the address')
+    check_address(url)
+    magic = bool(_MAGIC & set(url))
+    if not magic and not url.endswith("/") and remote.is_file(url):
+        return [FileInfo(url, url.rpartition("/")[2], remote.size_of(url))]
+    if magic:
+        scheme, _, rest = url.partition("://")
+        fixed = f"{scheme}://{_fixed_url_part(rest)}"
+        found = [one for one in remote.globbed(url) if is_data(one.url.rpartition("/")[2])]
+    else:
+        fixed = url.rstrip("/")
+        found = _remote_folder(fixed)
+    if not found:
+        raise GristmillError(f'"{url}" {"matches no file" if magic else "holds no data files"}; check the address')
+    files = [FileInfo(one.url, one.url.removeprefix(fixed).lstrip("/"), one.size) for one in found]
     return sorted(files, key=lambda file: file.name)
+
+
+def _remote_folder(url: str) -> "list[Entry]":
+    """Data files below a prefix, hidden folders left out; of a saved ``datasets`` folder its Arrow files."""
+    from transforms import remote
+
+    found = remote.listed(url, deep=True)
+    there = {one.url for one in found}
+    saved = {}
+    for one in found:
+        folder, _, name = one.url.rpartition("/")
+        if name == "state.json" and f"{folder}/dataset_info.json" in there:
+            entries = _object(remote.read_bytes(one.url)).get("_data_files")
+            names = entries if isinstance(entries, list) else []
+            saved[folder] = {f"{folder}/{file.get('filename')}" for file in names if isinstance(file, dict)}
+            for file in sorted(saved[folder] - there):
+                raise GristmillError(f"the data set saved in {folder} lacks {file.rpartition('/')[2]}; save it again")
+    chosen = []
+    for one in found:
+        *folders, name = one.url.removeprefix(url).lstrip("/").split("/")
+        inside = saved.get(one.url.rpartition("/")[0])
+        hidden = any(folder.startswith(".") for folder in folders)
+        if one.url in inside if inside is not None else is_data(name) and not hidden:
+            chosen.append(one)
+    return chosen
 
 
 def _fixed_url_part(rest: str) -> str:

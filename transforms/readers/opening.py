@@ -11,6 +11,7 @@ import zstandard
 
 from schemas.errors import GristmillError
 from transforms.readers.source import FileInfo
+from transforms.storage import opened
 
 _CHUNK = 1 << 20
 # What a broken compressed stream raises in its middle. Other OSErrors are the disk's or the network's: a run
@@ -24,20 +25,15 @@ class BrokenStream(Exception):
     """The rest of a compressed file cannot be decompressed."""
 
 
-def open_raw(file: FileInfo) -> IO[bytes]:
-    """The file's bytes as they are stored, seekable.
+def open_raw(file: FileInfo, until: int | None = None) -> IO[bytes]:
+    """The file's bytes as they are stored, seekable. ``until``: little will be read behind this byte (a store is asked
+    for ranges).
 
     Raises:
       GristmillError: the file is not there or may not be read.
     """
     try:
-        if "://" in file.path:
-            from apache_beam.io.filesystem import CompressionTypes
-            from apache_beam.io.filesystems import FileSystems
-
-            remote: IO[bytes] = FileSystems.open(file.path, compression_type=CompressionTypes.UNCOMPRESSED)
-            return remote
-        return open(file.path, "rb")
+        return opened(file.path, until)
     except OSError as error:
         raise GristmillError(
             f"{file.name} cannot be opened ({error.strerror or error}); check the path and its permissions"
@@ -126,7 +122,7 @@ def text_chunks(file: FileInfo, compression: str | None, encoding: str) -> Itera
 
 def head_of(file: FileInfo, size: int) -> bytes:
     """The first bytes as stored."""
-    with open_raw(file) as stream:
+    with open_raw(file, size) as stream:
         try:
             return stream.read(size)
         except OSError as error:
