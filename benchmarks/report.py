@@ -27,6 +27,8 @@ from benchmarks import (
     runs,
     signals_rate,
     tag_agreement,
+    train_gpu,
+    train_rate,
 )
 from benchmarks.processes import Failed, timed
 
@@ -70,6 +72,8 @@ def sections(scale: bool, rounds: int) -> list[Section]:
         ("Selection", lambda: bench_selection.bench(min(rounds, 2))),
         printed("Decontamination, planted leaks", decontamination_planted),
         printed("Tags, agreement with people", tag_agreement),
+        ("Training on a CPU", lambda: train_rate.bench(rounds)),
+        ("Training on a GPU", train_gpu.bench),
     ]
 
 

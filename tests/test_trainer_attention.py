@@ -1,5 +1,7 @@
 """Every rung of the ladder against the dense oracle, on models with grouped heads, windows and capped scores."""
 
+import inspect
+
 import numpy as np
 import pytest
 
@@ -71,7 +73,8 @@ def test_flash_attention_is_called_as_its_packages_define_it(kind, name, monkeyp
         assert type(max_seqlen_q) is type(max_seqlen_k) is int
         return kernel(q, k, v, cu_seqlens_q, softmax_scale, window_size, softcap)
 
-    monkeypatch.setattr(flash, "_kernel", lambda package: flash_attn_varlen_func)
+    packages = {"flash_attn": flash_attn_varlen_func, "flash_attn_interface": flash_attn_varlen_func}
+    monkeypatch.setattr(flash, "_KERNELS", packages)
     architecture, settings = {**MODELS, **CAPPED}[kind]
     model = tiny(architecture, **settings)
     rung = next(one for one in LADDER if one.name == name)
@@ -85,15 +88,15 @@ def test_torch_varlen_is_called_as_torch_defines_it(kind, monkeypatch):
         assert max_q >= max(cu_seq_q.diff())
         return kernel(query, key, value, cu_seq_q, scale, window_size)
 
-    monkeypatch.setattr(varlen, "_kernel", lambda: varlen_attn)
+    monkeypatch.setattr(varlen, "varlen_attn", varlen_attn)
     model = tiny(MODELS[kind][0], **MODELS[kind][1])
     torch.testing.assert_close(outcome(model, varlen.VARLEN), outcome(model, DENSE), rtol=0, atol=2e-5)
 
 
 def test_the_real_varlen_attn_takes_those_arguments():
-    varlen._kernel.cache_clear()
-    pytest.importorskip("torch.nn.attention.varlen")
-    assert varlen._kernel() is not None
+    module = pytest.importorskip("torch.nn.attention.varlen")
+    assert set(inspect.signature(module.varlen_attn).parameters) >= varlen._NEEDED
+    assert varlen.varlen_attn is module.varlen_attn
 
 
 def test_flex_computes_capped_scores():

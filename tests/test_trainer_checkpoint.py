@@ -19,10 +19,10 @@ from schemas.errors import GristmillError  # noqa: E402
 from tests import trainer_runs  # noqa: E402
 from tests.test_trainer_distributed import REPO, processes  # noqa: E402
 from trainer import checkpoint  # noqa: E402
-from trainer.checkpoint import Cursor  # noqa: E402
 from trainer.distributed import World  # noqa: E402
 from trainer.optimizer import make_optimizer  # noqa: E402
 from trainer.pin import Pin, matched, read_pin  # noqa: E402
+from trainer.whole import Cursor, read_cursor  # noqa: E402
 
 ALONE = World(0, 1, "cpu")
 PIN = Pin(
@@ -88,16 +88,19 @@ def test_a_failed_write_leaves_the_old_ones(tmp_path: Path):
     def full(folder: Path, state: Any) -> None:
         raise OSError("disk full")
 
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(
+        GristmillError, match=r"step-00000002 cannot be written: disk full; .* goes on from step-00000001"
+    ):
         checkpoint.save(tmp_path, Cursor(2), PIN, made, optimizer, full, 1, ALONE)
     assert checkpoint.checkpoints(tmp_path) == [whole]
+    assert not list(tmp_path.glob(".step-*"))  # or the disk would stay full
 
 
 def test_weights_moments_and_bias_correction_come_back(tmp_path: Path):
     path = saved(tmp_path, 3)
     straight, _ = trained(4)
     made, optimizer = trained(0)
-    assert checkpoint.read_cursor(path) == Cursor(3)
+    assert read_cursor(path) == Cursor(3)
     checkpoint.load(path, made, optimizer, updates=3)
     for group in optimizer.param_groups:
         group["lr"] = 0.1

@@ -1,6 +1,7 @@
 """Gradients of a step are the same however it is cut over ranks and micro-batches; real processes, gloo."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,8 +18,12 @@ pytest.importorskip("transformers")
 REPO = Path(__file__).resolve().parent.parent
 
 
-def processes(ranks: int, command: list[str], cwd: Path = REPO, timeout: float = 120) -> str:
-    """Run ``command`` as ``ranks`` processes that find each other as under torchrun; what they printed."""
+def processes(ranks: int, command: list[str], cwd: Path = REPO, timeout: float = 600) -> str:
+    """Run ``command`` as ``ranks`` processes that find each other as under torchrun; what they printed.
+
+    Processes that are not done in time print where they stand (faulthandler): a starved one still
+    imports or computes, one that hangs is in a collective.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -27,6 +32,7 @@ def processes(ranks: int, command: list[str], cwd: Path = REPO, timeout: float =
         try:
             for rank in range(ranks):
                 environment = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+                environment |= {"PYTHONFAULTHANDLER": "1"}
                 if ranks > 1:
                     environment |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)}
                     environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
@@ -40,6 +46,11 @@ def processes(ranks: int, command: list[str], cwd: Path = REPO, timeout: float =
                 if any(one.returncode for one in running):
                     break  # the others would wait for it
                 time.sleep(0.05)
+            else:
+                for one in running:
+                    if one.poll() is None:
+                        one.send_signal(signal.SIGABRT)
+                        one.wait(10)
         finally:
             for one in running:
                 one.kill()

@@ -221,6 +221,7 @@ def test_peaks_are_known_by_the_names_drivers_give():
     assert named_peak("NVIDIA L40S") == 362e12
     assert named_peak("NVIDIA L4") == 121e12
     assert named_peak("Quadro") is None
+    assert named_peak("NVIDIA RTX A4000") is named_peak("NVIDIA RTX A3000 Laptop GPU") is None  # no A40, no A30
     assert peak_flops("cpu") is None
 
 

@@ -1,16 +1,20 @@
 """What a run writes about itself: one line a step, rates by their names, a record that fits a resumed run."""
 
+import io
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 torch = pytest.importorskip("torch")
 
 from schemas.errors import GristmillError  # noqa: E402
 from trainer import watch as module  # noqa: E402
+from trainer.display import Display  # noqa: E402
 from trainer.watch import Measured, Watch  # noqa: E402
 
 
@@ -81,6 +85,52 @@ def test_a_resumed_run_takes_back_what_came_after_its_checkpoint(tmp_path: Path)
     watch.step(measured(3, loss=1.5))
     watch.close()
     assert [(line["step"], line["loss"]) for line in lines(tmp_path)] == [(1, 2.0), (2, 2.0), (3, 1.5)]
+
+
+def shown(width: int, terminal: bool) -> tuple[Display, io.StringIO]:
+    text = io.StringIO()
+    return Display(12_000, 0, False, Console(file=text, width=width, force_terminal=terminal)), text
+
+
+PIECES = ["loss 6.5900", "749 supervised tok/s", "1,800 tok/s", "MFU 20.4%", "loader wait 5.5%"]
+
+
+@pytest.mark.parametrize(("width", "last"), [(60, "loss 6.5900"), (80, "1,800 tok/s"), (160, "loader wait 5.5%")])
+def test_a_narrow_terminal_keeps_step_and_time_left(width: int, last: str):
+    display, text = shown(width, True)
+    display.update(123, PIECES, 0.5)
+    display.close()
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.getvalue()).rstrip("\n").splitlines()[-1]
+    assert "123/12000" in drawn
+    assert drawn.rstrip().endswith(last)
+    assert re.search(r"-:--:--|\d:\d\d:\d\d", drawn)
+    assert len(drawn.rstrip()) <= width
+    assert text.getvalue().count("\x1b[?25l") == text.getvalue().count("\x1b[?25h") == 1  # the cursor is back
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch):
+    display, text = shown(80, False)
+    now = [0.0]
+    monkeypatch.setattr("trainer.display.time.monotonic", lambda: now[0])
+    for step in range(1, 101):
+        now[0] = float(step)
+        display.update(step, PIECES, 1.0)
+    lines = text.getvalue().splitlines()
+    assert [line.split(" · ")[0] for line in lines] == [f"step {step} of 12,000" for step in (1, 31, 61, 91)]
+    assert lines[1].endswith("about 3:19:29 left")
+    assert "749 supervised tok/s" in lines[1]
+    display.say("hello")
+    assert text.getvalue().endswith("hello\n")
+
+
+def test_closing_twice_does_no_harm_and_a_full_disk_is_one_sentence(tmp_path: Path):
+    watch = Watch(tmp_path, 10, True, tensorboard=False, quiet=True)
+    watch._metrics._file.close()
+    watch._metrics._file = open("/dev/full", "a")  # noqa: SIM115
+    with pytest.raises(GristmillError, match=r"metrics\.jsonl cannot be written to: No space left"):
+        watch.step(measured(1))
+    watch.close()
+    watch.close()
 
 
 def test_other_ranks_write_nothing(tmp_path: Path):

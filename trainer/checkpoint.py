@@ -6,62 +6,56 @@
       resume/weights.safetensors    the trained parameters by name, as they are trained (fp32)
       resume/optimizer.safetensors  exp_avg.<name>, exp_avg_sq.<name>
       resume/cursor.json            two integers
+      resume/files.json             size and sha256 of these three
 
-Written under a hidden name and renamed, so a folder called step-… is whole. No random state is kept: order comes from
-the plan and dropout from (seed, step, slot). Tensors are whole, not shards, so any number of ranks can go on.
+Written under a hidden name and renamed; ``whole.py`` says whether a folder called step-… is still what was written. No
+random state is kept: order comes from the plan and dropout from (seed, step, slot). Tensors are whole, not shards, so
+any number of ranks can go on.
 """
 
-import json
 import os
-import re
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from schemas.errors import GristmillError
 from trainer.distributed import World, like, whole
 from trainer.pin import FILE_NAME, Pin
+from trainer.whole import MOMENTS as MOMENTS_FILE
+from trainer.whole import NAME, RESUME, WEIGHTS, Cursor, damaged, flaw, require_whole, seal, write_cursor
 
-_NAME = re.compile(r"step-(\d{8})")
 MOMENTS = ("exp_avg", "exp_avg_sq")
-
-
-@dataclass(frozen=True)
-class Cursor:
-    """``step`` steps of the present plan are done, and ``before`` updates were made under earlier plans."""
-
-    step: int = 0
-    before: int = 0
-
-    @property
-    def update(self) -> int:
-        """What the checkpoint is named by."""
-        return self.before + self.step
 
 
 def checkpoints(root: Path) -> list[Path]:
     """Whole checkpoints under ``root``, oldest first."""
+    return [path for path in _folders(root) if flaw(path) is None]
+
+
+def _folders(root: Path) -> list[Path]:
+    """Whole or not, oldest first; a folder that holds nothing to go on with is somebody else's."""
     if not root.is_dir():
         return []
-    found = [path for path in root.iterdir() if _NAME.fullmatch(path.name)]
-    return sorted(
-        path for path in found if (path / FILE_NAME).is_file() and (path / "resume" / "cursor.json").is_file()
-    )
+    found = [path for path in root.iterdir() if NAME.fullmatch(path.name) and (path / RESUME).is_dir()]
+    return sorted(found, key=lambda path: int(path.name[5:]))
 
 
 def resolve(root: Path, asked: str) -> Path | None:
-    """``latest``: the newest whole checkpoint, or None where there is none yet; else a path or a name under ``root``.
+    """``latest``: the newest checkpoint, or None where there is none yet; else a path or a name under ``root``.
 
     Raises:
-        GristmillError: the named one is not there.
+        GristmillError: the named one is not there, or it is damaged: an older one is not taken without a word.
     """
     if asked == "latest":
-        found = checkpoints(root)
-        return found[-1] if found else None
+        found = _folders(root)
+        if not found:
+            return None
+        require_whole(found[-1])
+        return found[-1]
     for path in (root / asked, Path(asked)):
-        if (path / "resume" / "cursor.json").is_file():
+        if (path / RESUME).is_dir():
+            require_whole(path)
             return path
     known = ", ".join(path.name for path in checkpoints(root)) or "none"
     raise GristmillError(f"there is no checkpoint {asked} under {root} (there: {known}); name one, or latest")
@@ -82,56 +76,74 @@ def save(
     Args:
         module: the bare module whose trainable parameters are kept.
         write_served: writes the Hugging Face files into a folder, given the module's whole state dict.
+
+    Raises:
+        GristmillError: it cannot be written, for want of room for example; nothing of it is left then.
     """
     target = root / f"step-{cursor.update:08d}"
-    if world.agreed((target / "resume" / "cursor.json").is_file()):
+    if world.agreed(flaw(target) is None):
         return target  # the same run made it before: same plan, same weights
     trained, moments = _gathered(module, optimizer)
     state = _whole_state(module)
-    if world.first:
-        _remove_partial(root)
-        partial = root / f".{target.name}.partial"
-        (partial / "resume").mkdir(parents=True)
+
+    def write() -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import save_file
 
-        write_served(partial, state)
-        (partial / FILE_NAME).write_bytes(pin.encode())
-        save_file(trained, partial / "resume" / "weights.safetensors")
-        save_file(moments, partial / "resume" / "optimizer.safetensors")
-        (partial / "resume" / "cursor.json").write_text(json.dumps(asdict(cursor)) + "\n", encoding="utf-8")
-        _readable(partial)
-        _synced(partial)
-        partial.rename(target)
-        _synced_folder(root)
-        _point(root, target)
-        for old in checkpoints(root)[:-keep]:
-            doomed = old.with_name(f".{old.name}.partial")
-            old.rename(doomed)
-            shutil.rmtree(doomed)
-    world.barrier()
+        partial = root / f".{target.name}.partial"
+        try:
+            _remove_partial(root)
+            (partial / RESUME).mkdir(parents=True)
+            write_served(partial, state)
+            (partial / FILE_NAME).write_bytes(pin.encode())
+            save_file(trained, partial / RESUME / WEIGHTS)
+            save_file(moments, partial / RESUME / MOMENTS_FILE)
+            write_cursor(partial, cursor)
+            seal(partial)
+            _readable(partial)
+            _synced(partial)
+            _move_aside(target)
+            partial.rename(target)
+            _synced_folder(root)
+            _point(root, target)
+            for old in checkpoints(root)[:-keep]:
+                doomed = old.with_name(f".{old.name}.partial")
+                old.rename(doomed)
+                shutil.rmtree(doomed)
+        except (OSError, SafetensorError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            why = (getattr(error, "strerror", None) or str(error)).strip().splitlines()[0]
+            found = checkpoints(root)
+            raise GristmillError(
+                f"checkpoint {target} cannot be written: {why}; make room there (it needs about "
+                f"{_size(trained, moments, state) / 1e9:,.1f} GB), and the same command goes on from "
+                f"{found[-1].name if found else 'the start'}"
+            ) from None
+
+    world.told(write)
     return target
-
-
-def read_cursor(checkpoint: Path) -> Cursor:
-    """Raises GristmillError when the file is damaged."""
-    path = checkpoint / "resume" / "cursor.json"
-    try:
-        return Cursor(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        raise GristmillError(f"{path} cannot be read; resume from an earlier checkpoint") from None
 
 
 def load(checkpoint: Path, module: Any, optimizer: Any, updates: int) -> None:
     """Put weights and moments back, on any number of ranks.
 
     Raises:
-        GristmillError: the files hold other parameters than the model trains.
+        GristmillError: the files cannot be read, or hold other parameters than the model trains.
     """
+    from safetensors import SafetensorError
+
+    try:
+        _load(checkpoint, module, optimizer, updates)
+    except (OSError, SafetensorError) as error:
+        raise damaged(checkpoint, (str(error).strip() or type(error).__name__).splitlines()[0]) from None
+
+
+def _load(checkpoint: Path, module: Any, optimizer: Any, updates: int) -> None:
     import torch
     from safetensors import safe_open
 
     named = dict(trainable(module))
-    with safe_open(checkpoint / "resume" / "weights.safetensors", "pt") as weights:
+    with safe_open(checkpoint / RESUME / WEIGHTS, "pt") as weights:
         _same_names(set(weights.keys()), set(named), checkpoint)
         for name, parameter in named.items():
             value = weights.get_tensor(name)
@@ -142,9 +154,10 @@ def load(checkpoint: Path, module: Any, optimizer: Any, updates: int) -> None:
                 )
             with torch.no_grad():
                 parameter.copy_(like(value, parameter))
-    with safe_open(checkpoint / "resume" / "optimizer.safetensors", "pt") as moments:
-        if updates == 0 or not moments.keys():
-            return
+    if updates == 0:
+        return
+    with safe_open(checkpoint / RESUME / MOMENTS_FILE, "pt") as moments:
+        _same_names(set(moments.keys()), {f"{moment}.{name}" for moment in MOMENTS for name in named}, checkpoint)
         for name, parameter in named.items():
             state = optimizer.state[parameter]
             fused = bool(optimizer.param_groups[0].get("fused"))
@@ -191,6 +204,22 @@ def _same_names(saved: set[str], wanted: set[str], checkpoint: Path) -> None:
             f"{checkpoint} holds other trained parameters than this model has ({len(odd)} differ, first {odd[0]}); "
             "resume with the model and LoRA settings that were trained"
         )
+
+
+def _size(*tensors: dict[str, Any]) -> int:
+    """Bytes, tensors that two names share once."""
+    found = {id(one): one.numel() * one.element_size() for group in tensors for one in group.values()}
+    return sum(found.values())
+
+
+def _move_aside(target: Path) -> None:
+    """What stands under a checkpoint's name and is no whole one; it is kept, for somebody may want to look at it."""
+    if not target.exists():
+        return
+    number = 1
+    while (aside := target.with_name(f"damaged-{target.name}-{number}")).exists():
+        number += 1
+    target.rename(aside)
 
 
 def _point(root: Path, target: Path) -> None:

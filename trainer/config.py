@@ -6,11 +6,11 @@ settings), LIMA (arXiv:2305.11206), QLoRA (arXiv:2305.14314), "LoRA Without Regr
 
 import hashlib
 import math
+import reprlib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import orjson
-import yaml
 from pydantic import Field, field_validator, model_validator
 
 from schemas.chat.settings import TemplateChoice
@@ -18,6 +18,7 @@ from schemas.errors import GristmillError
 from schemas.strict import Strict, read_yaml, validate
 from schemas.units import Share
 from trainer.config_types import Real, Steps
+from trainer.override import overridden
 from trainer.plan.settings import PlanSettings
 
 Every = Annotated[Steps, Field(description='optimiser steps, or a share of the run such as "10 %"')]
@@ -42,7 +43,7 @@ class Data(Strict):
         description=f"passes over the release, of a mixture in supervised tokens; default {EPOCHS} (Tulu 3), unless "
         "steps is given",
     )
-    steps: Annotated[int, Field(ge=1)] | None = Field(None, description="instead of epochs: optimiser steps")
+    steps: Annotated[int, Field(ge=1, le=10**7)] | None = Field(None, description="instead of epochs: optimiser steps")
     overlong: Literal["drop", "truncate_at_turn", "raise"] = Field(
         "truncate_at_turn",
         description="a conversation longer than sequence_length: drop it, keep its first whole turns (and drop it when "
@@ -114,7 +115,8 @@ class Optimizer(Strict):
     )
     schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="after the warm-up")
     min_ratio: Annotated[Real, Field(ge=0, le=1)] = Field(
-        0.0, description="last learning rate as a part of the peak; 0 (Alpaca; arXiv:2502.15938)"
+        0.0,
+        description="what the rate falls to, after the last step, as a part of the peak; 0 (Alpaca; arXiv:2502.15938)",
     )
     weight_decay: Annotated[Real, Field(ge=0)] = Field(0.0, description="of matrices only (Alpaca, Tulu 3: 0)")
     betas: Annotated[list[Real], Field(min_length=2, max_length=2)] = Field(
@@ -146,13 +148,18 @@ class LoRA(Strict):
     def _names(cls, value: Any) -> Any:
         if value == "all-linear" or (isinstance(value, list) and value and all(isinstance(one, str) for one in value)):
             return value
-        raise ValueError(f"{value!r} names no modules; write all-linear, or a list such as [q_proj, v_proj]")
+        raise ValueError(
+            f"{reprlib.repr(value)} names no modules; write all-linear, or a list such as [q_proj, v_proj]"
+        )
 
 
 class Checkpoint(Strict):
-    """The last step is always saved."""
+    """The last step is always saved, and so is the step at which a run is asked to stop."""
 
     every: Every = Share.parse("25 %")
+    minutes: Annotated[Real, Field(gt=0)] | None = Field(
+        30.0, description="also when so many have passed since the last one; null: never for that"
+    )
     keep: Annotated[int, Field(ge=1)] = Field(2, description="checkpoints on disk; older ones are removed")
 
 
@@ -203,7 +210,9 @@ class TrainConfig(Strict):
     attention: Literal["auto", "flash3", "flash2", "varlen", "flex", "segments", "dense"] = Field(
         "auto", description="the first of these that works here and keeps packed conversations apart"
     )
-    activation_checkpointing: Literal["none", "full"] = Field("none", description="full: less memory, a third slower")
+    activation_checkpointing: Literal["none", "full"] = Field(
+        "none", description="full: less memory, one more forward pass a step, about a third more time"
+    )
     compile: bool = Field(False, description="torch.compile of each layer")
     distributed: Literal["auto", "ddp", "fsdp"] = Field(
         "auto", description="several processes: whole copies (ddp) or parts (fsdp, FSDP2); auto: by size and lora"
@@ -283,31 +292,6 @@ def load_config(path: Path, overrides: list[str] | None = None) -> TrainConfig:
     if not isinstance(data, dict):
         raise GristmillError(f"{path}: expected a mapping of settings, got {type(data).__name__}")
     for override in overrides or []:
-        data = _overridden(data, override)
+        data = overridden(data, override)
     where = f"{path} with {' '.join(overrides)}" if overrides else str(path)
     return validate(TrainConfig, data, where)
-
-
-def _overridden(data: dict[str, Any], override: str) -> dict[str, Any]:
-    key, equals, text = override.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
-        raise GristmillError(f"{override!r} is no override; write section.key=value, for example data.epochs=3")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        problem = " ".join(str(getattr(error, "problem", None) or error).split())
-        raise GristmillError(f"override {override!r}: its value is no YAML: {problem}") from None
-    made = dict(data)
-    place = made
-    for depth, part in enumerate(parts[:-1]):
-        inner = place.get(part)
-        if part == "template" and depth == 0 and isinstance(inner, str):
-            inner = {"name": inner}  # the short form of the same
-        if inner is not None and not isinstance(inner, dict):
-            section = ".".join(parts[: depth + 1])
-            raise GristmillError(f"override {override!r}: {section} is {inner!r} and no section; set it as a whole")
-        place[part] = dict(inner or {})
-        place = place[part]
-    place[parts[-1]] = value
-    return made

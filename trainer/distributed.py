@@ -5,14 +5,15 @@ All three take the same gradients: sums over ranks divided by their number, whic
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from schemas.errors import GristmillError
 
 Strategy = Literal["auto", "ddp", "fsdp"]
+Value = TypeVar("Value")
 # DDP keeps weights, gradients and moments (16 bytes a parameter) on every rank; above this they no longer fit beside
 # activations on 80 GB, so "auto" shards.
 DDP_PARAMETERS = 2_000_000_000
@@ -52,6 +53,26 @@ class World:
         dist.broadcast_object_list(held, src=0, device=self.device)
         return held[0]
 
+    def told(self, work: Callable[[], Value]) -> Value:
+        """What ``work`` gives on rank 0, on all ranks (JSON-like and small), which wait for it.
+
+        Raises:
+            GristmillError: rank 0's, on all ranks: nobody waits for one that has stopped.
+        """
+        if self.size == 1:
+            return work()
+        made: Any = None
+        if self.first:
+            try:
+                made = [work(), None]
+            except GristmillError as error:
+                made = [None, str(error)]
+        value, mistake = self.agreed(made)
+        if mistake is not None:
+            raise GristmillError(mistake)
+        found: Value = value
+        return found
+
     def barrier(self) -> None:
         if self.size > 1:
             import torch.distributed as dist
@@ -81,7 +102,7 @@ def started(seed: int, threads: int | None = None) -> Iterator[World]:
             )
         torch.cuda.set_device(local)
         device = torch.device("cuda", local)
-        torch.backends.cuda.matmul.allow_tf32 = True
+        torch.set_float32_matmul_precision("high")  # TF32, for products of fp32
     else:
         device = torch.device("cpu")
         # An operation that has only a random order would raise, instead of making two runs differ.

@@ -1,6 +1,6 @@
 """From the plan to packs of this rank: which rows, read by the stream, put into packs, with the source of each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ def trained_steps(plan: Plan) -> list[int]:
 
 def feed(
     plan: Plan, stream: Stream, steps: Sequence[int], world: World, micro_batch: int, pad_id: int
-) -> Iterator[Fed]:
+) -> Generator[Fed, None, None]:
     """The steps' packs of this rank, as many micro-batches on every rank; a micro-batch of several packs is one long
     pack. Documents are read and rendered ahead by the stream's thread."""
     owned = plan.slots(world.rank, world.size)

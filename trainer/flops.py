@@ -8,7 +8,7 @@ import torch
 from trainer.head import causal, head_of
 
 # Dense matrix products in bfloat16 with float32 sums, FLOP/s, without sparsity: the makers' data sheets. The first name
-# that the device's name holds counts, so the special ones stand first.
+# of which the device's name holds all words counts, so the special ones stand first; an A4000 is no A40.
 PEAKS = (
     ("B200", 2.25e15),
     ("B100", 1.75e15),
@@ -70,7 +70,7 @@ def size_of(model: Any) -> Size:
         for parameter in module.parameters()
     }
     head = head_of(model).weight
-    experts = getattr(config, "num_local_experts", None) or getattr(config, "num_experts", None) or 1
+    experts = experts_of(config)
     used = (getattr(config, "num_experts_per_tok", None) or 1) / experts if experts > 1 else 1.0
     body = body_trainable = 0.0
     for name, parameter in whole.named_parameters():
@@ -92,6 +92,31 @@ def size_of(model: Any) -> Size:
     )
 
 
+def experts_of(config: Any) -> int:
+    """Experts of a layer, among which a router chooses for each token; 1 where there is no router."""
+    names = ("num_local_experts", "num_experts", "n_routed_experts")
+    return max([1, *(int(getattr(config, name, None) or 1) for name in names)])
+
+
+def positions(model: Any) -> int | None:
+    """Tokens of the longest text that the model is made for, where its configuration tells."""
+    found = getattr(causal(model).config.get_text_config(), "max_position_embeddings", None)
+    return None if found is None else int(found)
+
+
+def unbalanced(model: Any) -> list[str]:
+    """What to say once of a mixture of experts: nothing here keeps their use even."""
+    whole = causal(model)
+    experts = experts_of(whole.config.get_text_config())
+    if experts == 1:
+        return []
+    return [
+        f"{type(whole).__name__} routes tokens among {experts} experts; their auxiliary loss is not part of the loss "
+        "here, as in transformers unless output_router_logits is set: fine for a short run, experts may go unused in a "
+        "long one"
+    ]
+
+
 def peak_flops(device: Any) -> float | None:
     """FLOP/s of dense bfloat16 products on this device; None where it is not known, as for all CPUs."""
     device = torch.device(device)
@@ -101,4 +126,4 @@ def peak_flops(device: Any) -> float | None:
 def named_peak(name: str) -> float | None:
     """Of a device by the name its driver gives: "NVIDIA H100 80GB HBM3"."""
     words = f" {name} ".replace("-", " ")
-    return next((peak for known, peak in PEAKS if f" {known} " in words or f" {known}" in words), None)
+    return next((peak for known, peak in PEAKS if f" {known} " in words), None)

@@ -6,6 +6,7 @@ from typing import Any, TypedDict
 
 from schemas.chat.render import Renderer
 from schemas.chat.template import Conversation, Refusal, text_of, weight_of
+from schemas.errors import GristmillError
 from trainer.distributed import World, bare, reshard
 
 
@@ -43,6 +44,22 @@ def questions(renderer: Renderer, conversations: Sequence[Conversation], most: i
             except Refusal:
                 continue
             found.append(before)
+    return found
+
+
+def asked_for(renderer: Renderer, prompts: Sequence[str]) -> list[Conversation]:
+    """The configuration's prompts as conversations.
+
+    Raises:
+        GristmillError: the template does not take one.
+    """
+    found = []
+    for text in prompts:
+        found.append(Conversation([{"role": "user", "content": text}]))
+        try:
+            renderer.encoder.mark(renderer.prompt(found[-1]))
+        except Refusal as refusal:
+            raise GristmillError(f"generate.prompts: {text!r} cannot be asked: {refusal}; name another") from None
     return found
 
 

@@ -193,11 +193,14 @@ def _embedding_gradient(model: Any, batch: Batch, backend: Backend, rows: slice)
 
 @contextmanager
 def _evaluating(model: Any) -> Iterator[None]:
-    """Without dropout; then each module in the mode it was in."""
+    """Without dropout and, on a GPU, without TF32, whose rounding would pass for a neighbour; then all as it was."""
     modes = [(module, module.training) for module in model.modules()]
+    precision = torch.get_float32_matmul_precision()
     model.eval()
+    torch.set_float32_matmul_precision("highest")
     try:
         yield
     finally:
+        torch.set_float32_matmul_precision(precision)
         for module, training in modes:
             module.training = training

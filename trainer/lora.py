@@ -25,7 +25,7 @@ def linear_names(model: Any) -> list[str]:
 def add_lora(
     model: Any,
     rank: int = 16,
-    alpha: int = 32,
+    alpha: float = 32,
     dropout: float = 0.0,
     targets: str | Sequence[str] = "auto",
     seed: int = 0,
@@ -50,7 +50,10 @@ def add_lora(
             f"it has {', '.join(known) or 'none'}"
         )
     torch.manual_seed(seed)
-    settings = LoraConfig(r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=chosen, task_type="CAUSAL_LM")
+    # peft calls it an int, writes it into adapter_config.json as it is given, and divides it by the rank; a server may
+    # insist on the int where there is one.
+    scale: Any = int(alpha) if float(alpha).is_integer() else float(alpha)
+    settings = LoraConfig(r=rank, lora_alpha=scale, lora_dropout=dropout, target_modules=chosen, task_type="CAUSAL_LM")
     return get_peft_model(model, settings)
 
 

@@ -23,6 +23,7 @@ from schemas.chat.template import Refusal
 from schemas.chat.tokenizer import plain_backend
 from schemas.errors import GristmillError
 from trainer.config import TrainConfig
+from trainer.progress import Progress
 from trainer.release import open_release
 from trainer.shards import CONVERSATION, Shards, conversations
 from trainer.tokenizer import tokenizer_of
@@ -143,6 +144,8 @@ def masks_view(shards: Shards, renderer: Renderer, rows: Sequence[int], capacity
                 refused = f"it has {len(ids)} tokens, and a sequence has {capacity}"
             elif not weights.any():
                 refused = "no token in it is learned"
+            elif one.straddles:
+                refused = f"{one.straddles} borders of what is learned are not borders of tokens"
         masks.append(
             Mask(
                 int(row),
@@ -181,7 +184,10 @@ def rows_of(shards: Shards, show: int = 5, id: str | None = None) -> list[int]:
     Raises:
         GristmillError: no row has the id, or rows with several ids start so.
     """
-    groups = [shards.group(number) for number in range(len(shards.files))]
+    progress, groups = Progress("reading"), []
+    for number in range(len(shards.files)):
+        groups.append(shards.group(number))
+        progress(int(shards.starts[number + 1]), len(shards))
     ids = pa.concat_arrays([group.column("id") for group in groups]) if groups else pa.array([], pa.string())
     if id is None:
         sources = pa.concat_arrays([group.column("source") for group in groups]) if groups else ids

@@ -1,23 +1,29 @@
 """The model that is trained: loaded, its attention chosen and proved, its loss computed from packs."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from schemas.chat.hub import is_hub_id, only_cached
 from schemas.errors import GristmillError
 from trainer.attention.backend import Backend
 from trainer.attention.ladder import choose
+from trainer.gguf import gguf_file
 from trainer.head import backbone, causal, check_head, head_of, hidden_states
 from trainer.isolation import Isolation, check_isolation, refuse_mixers
 from trainer.loss import supervised_loss
 from trainer.pack import Batch
+from trainer.sound import refuse_holes
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# What a file lacks, or holds in another shape, is reported instead of being drawn at random or told without a name.
+_REPORTED: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True}
 log = logging.getLogger(__name__)
 
 
@@ -60,13 +66,18 @@ class Trainee(torch.nn.Module):
         Raises:
             GristmillError: the model keeps them elsewhere than transformers' decoders do.
         """
-        found = getattr(backbone(self.model), "layers", None)
-        if found is None:
-            raise GristmillError(f"{type(causal(self.model)).__name__} has no list of decoder layers called layers")
-        return list(found)
+        part = backbone(self.model)
+        part = getattr(part, "decoder", part)  # OPT
+        for name in ("layers", "h", "blocks"):
+            found = getattr(part, name, None)
+            if isinstance(found, torch.nn.ModuleList):
+                return list(found)
+        raise GristmillError(
+            f"{type(causal(self.model)).__name__} has no list of decoder layers called layers, h or blocks"
+        )
 
     def recompute_activations(self) -> None:
-        """Keep only what enters each layer, and compute the rest again on the way back (about a fifth slower)."""
+        """Keep only what enters each layer, and run the layer again on the way back: about a third more time."""
         causal(self.model).activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
 
     def compile_layers(self, backend: str | Callable[..., Any] = "inductor") -> None:
@@ -160,49 +171,58 @@ def read(name: str, dtype: torch.dtype, *, seed: int = 0, base: Path = Path(), r
 
     torch.manual_seed(seed)  # for weights that the file does not hold, and for random ones
     place = (base / name).expanduser()
-    gguf = _gguf_file(place, name)
+    gguf = gguf_file(place, name)
+    source = str(place) if place.exists() else name
+    remote = gguf is None and not place.exists()
+    if remote and not is_hub_id(name):
+        raise GristmillError(f"model {name!r} is neither a folder, a GGUF file, a package with one nor a hub id")
+    cached = not remote or only_cached()
     try:
-        if gguf is not None:
-            return _from_gguf(gguf, dtype)
-        source = str(place) if place.exists() else name
-        if random:
-            config = AutoConfig.from_pretrained(source, trust_remote_code=False)
-            return AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
-        return AutoModelForCausalLM.from_pretrained(source, dtype=dtype, trust_remote_code=False)
+        with without_bars():
+            if gguf is not None:
+                return _from_gguf(gguf, dtype)
+            found: dict[str, Any] = {"trust_remote_code": False, "local_files_only": cached}
+            if random:
+                config = AutoConfig.from_pretrained(source, **found)
+                return AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+            both: Any = AutoModelForCausalLM.from_pretrained(source, dtype=dtype, **_REPORTED, **found)
+            refuse_holes(name, both[1])
+            return both[0]
+    except GristmillError:
+        raise
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        if cached and remote:
+            first = "it is not in the hub's cache, and the hub cannot be reached from here"
         raise GristmillError(
             f"model {name!r} is neither a folder, a GGUF file, a package with one nor a hub id that loads: {first}"
         ) from None
 
 
-def _gguf_file(place: Path, name: str) -> Path | None:
-    """The one GGUF file meant by a name.
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Without the bars that transformers draws on stderr while weights are read and written."""
+    from transformers import modeling_gguf_pytorch_utils as legacy
+    from transformers.utils import logging
 
-    Raises:
-        GristmillError: a folder or package holds several.
-    """
-    folder = place
-    if place.is_file() and place.suffix == ".gguf":
-        return place
-    if not place.exists() and name.isidentifier():
-        package = find_spec(name)
-        if package is None or not package.submodule_search_locations:
-            return None
-        folder = Path(next(iter(package.submodule_search_locations)))
-    if not folder.is_dir() or (folder / "config.json").is_file():
-        return None
-    found = sorted(folder.glob("*.gguf"))
-    if len(found) > 1:
-        raise GristmillError(f"{name} holds {len(found)} GGUF files; name one of them, such as {found[0].name}")
-    return found[0] if found else None
+    shown, drawn = logging.is_progress_bar_enabled(), legacy.tqdm
+    logging.disable_progress_bar()
+    legacy.tqdm = partial(drawn, disable=True)  # this one asks nobody
+    try:
+        yield
+    finally:
+        legacy.tqdm = drawn
+        if shown:
+            logging.enable_progress_bar()
 
 
 def _from_gguf(file: Path, dtype: torch.dtype) -> Any:
     """Its weights in a fresh model of the same class: one loaded from GGUF refuses save_pretrained."""
     from transformers import AutoModelForCausalLM
 
-    loaded = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=dtype)
+    both: Any = AutoModelForCausalLM.from_pretrained(str(file.parent), gguf_file=file.name, dtype=dtype, **_REPORTED)
+    loaded, report = both
+    refuse_holes(str(file), report)
     config = type(loaded.config).from_dict(
         {key: value for key, value in loaded.config.to_dict().items() if key != "quantization_config"}
     )

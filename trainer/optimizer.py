@@ -33,7 +33,8 @@ def decay_groups(named: Iterable[tuple[str, Any]], decay: float) -> list[dict[st
 def _embedding(name: str) -> bool:
     if "lora_" in name and "lora_embedding" not in name:
         return False
-    return any(part in ("embed_tokens", "wte", "wpe", "embeddings", "word_embeddings") for part in name.split("."))
+    parts = set(name.split(".")) - {"embed_out"}  # GPT-NeoX calls its head so
+    return any(part.startswith("embed") or part in ("wte", "wpe", "word_embeddings") for part in parts)
 
 
 def make_optimizer(named: Sequence[tuple[str, Any]], decay: float, betas: tuple[float, float], eps: float) -> Any:

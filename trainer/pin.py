@@ -16,9 +16,9 @@ from schemas.strict import Strict
 from schemas.version import __version__
 
 FILE_NAME = "pin.json"
-FORMAT = 1
+FORMAT = 2
 # What must be the same, in the order in which a difference is told: the cause before its consequences.
-PARTS = ("release", "tokenizer", "template", "config", "plan")
+PARTS = ("release", "model", "tokenizer", "template", "config", "plan")
 
 
 class Change(Strict):
@@ -27,6 +27,9 @@ class Change(Strict):
     update: int
     was: dict[str, str]
     became: dict[str, str]
+    settings: dict[str, tuple[Any, Any]] = Field(
+        default_factory=dict, description="dotted keys of the settings that differed: what each was and became"
+    )
 
 
 class Pin(Strict):
@@ -40,6 +43,8 @@ class Pin(Strict):
     template_name: str
     template: str = Field(description="of the template's identity: what the rendered text depends on")
     tokenizer: str
+    model_name: str = Field("", description="the model that the run started from, as the configuration names it")
+    model: str = Field("", description="of its weights and configuration, or of its commit on the hub")
     plan: str = Field(description="of the order and packs of all steps")
     config: str = Field(description="of the settings below")
     settings: dict[str, Any] = Field(description="the settings that weights depend on")
@@ -89,26 +94,35 @@ def matched(saved: Pin, now: Pin, accept: bool, update: int, where: Path) -> tup
         update=update,
         was={part: _named(saved, part) for part in changed},
         became={part: _named(now, part) for part in changed},
+        settings={key: (was, became) for key, was, became in _differing(saved, now)},
     )
     return now.model_copy(update={"lineage": [*saved.lineage, change]}), same_plan
 
 
 def _named(pin: Pin, part: str) -> str:
-    name = {"release": pin.release_name, "template": pin.template_name}.get(part)
+    name = {"release": pin.release_name, "template": pin.template_name, "model": pin.model_name}.get(part)
     return f"{name} {getattr(pin, part)}" if name else str(getattr(pin, part))
 
 
 def _told(saved: Pin, now: Pin, part: str) -> str:
     if part == "config":
-        settings = _flat(saved.settings), _flat(now.settings)
-        for key in sorted({*settings[0], *settings[1]}):
-            before, after = (one.get(key) for one in settings)
-            if before != after:
-                return f"{key} = {json.dumps(before)}, and it is {json.dumps(after)} now"
-    names = {"release": (saved.release_name, now.release_name), "template": (saved.template_name, now.template_name)}
+        for key, was, became in _differing(saved, now):
+            return f"{key} = {json.dumps(was)}, and it is {json.dumps(became)} now"
+    names = {
+        "release": (saved.release_name, now.release_name),
+        "template": (saved.template_name, now.template_name),
+        "model": (saved.model_name, now.model_name),
+    }
     before, after = names.get(part, ("", ""))
     hashes = (getattr(saved, part)[:12], getattr(now, part)[:12])
     return f"{part} {before} ({hashes[0]}…), and it is {after} ({hashes[1]}…) now".replace("  ", " ")
+
+
+def _differing(saved: Pin, now: Pin) -> list[tuple[str, Any, Any]]:
+    """Settings that differ, by dotted key: what each was and is."""
+    was, became = _flat(saved.settings), _flat(now.settings)
+    keys = sorted({*was, *became})
+    return [(key, was.get(key), became.get(key)) for key in keys if was.get(key) != became.get(key)]
 
 
 def _flat(settings: dict[str, Any], within: str = "") -> dict[str, Any]:

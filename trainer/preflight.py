@@ -66,19 +66,24 @@ def preflight(
     workers: int = 0,
     sample: int = SAMPLE,
     progress: Progress | None = None,
+    first: int | None = None,
 ) -> Preflight:
     """Look at every row; whether it is good enough is for ``Preflight.require`` to say.
 
-    ``shards`` has the columns of ``COLUMNS``; ``identity`` names release and split. The result is that of ``cache``
-    when it was made of the same release by the same renderer, and does not depend on ``workers``.
+    ``shards`` has the columns of ``COLUMNS``; ``identity`` names release and split; ``first``: only so many rows from
+    the split's start are looked at, and the result ends with them. The result is that of ``cache`` when it was made of
+    the same release by the same renderer, and does not depend on ``workers``.
 
     Raises:
         GristmillError: a shard is damaged, a worker was killed, or the cache cannot be written.
     """
     import tokenizers
 
+    count = len(shards) if first is None else min(first, len(shards))
+    part = {} if first is None else {"first": first}
     key = key_of(
-        {
+        part
+        | {
             "version": [PREFLIGHT_VERSION, TEMPLATES_VERSION, tokenizers.__version__],
             "release": identity,
             "renderer": renderer.identity(),
@@ -90,8 +95,8 @@ def preflight(
     )
     found = load(cache, key) if cache is not None else None
     if found is None:
-        settings = Settings(renderer, capacity, overlong, weighting, _threshold(sample, len(shards)))
-        found = _looked_at(shards, settings, workers, progress)
+        settings = Settings(renderer, capacity, overlong, weighting, _threshold(sample, count))
+        found = _looked_at(shards, count, settings, workers, progress)
         if cache is not None:
             save(cache, key, found)
     columns, notes = found
@@ -117,15 +122,16 @@ def preflight(
 COLUMNS = (*CONVERSATION, "source", "stage")
 
 
-def _looked_at(shards: Shards, settings: Settings, workers: int, progress: Progress | None) -> Cached:
+def _looked_at(shards: Shards, count: int, settings: Settings, workers: int, progress: Progress | None) -> Cached:
     ids: list[pa.Array] = []
     sources: list[pa.Array] = []
     stages: list[Array] = []
 
     def batches() -> Iterator[pa.RecordBatch]:
         for group in range(len(shards.files)):
-            for start in range(int(shards.starts[group]), int(shards.starts[group + 1]), _CHUNK):
-                end = min(start + _CHUNK, int(shards.starts[group + 1]))
+            last = min(count, int(shards.starts[group + 1]))
+            for start in range(int(shards.starts[group]), last, _CHUNK):
+                end = min(start + _CHUNK, last)
                 batch = shards.take(np.arange(start, end))
                 ids.append(batch.column("id"))
                 sources.append(pc.fill_null(batch.column("source"), ""))
@@ -139,7 +145,7 @@ def _looked_at(shards: Shards, settings: Settings, workers: int, progress: Progr
         chunks.append(chunk)
         done += len(chunk.columns["fate"])
         if progress is not None:
-            progress(done, len(shards))
+            progress(done, count)
     names = pa.chunked_array(sources, pa.string())
     known = sorted(names.unique().to_pylist())
     code = pc.index_in(names, pa.array(known, pa.string())).to_numpy()
@@ -147,7 +153,7 @@ def _looked_at(shards: Shards, settings: Settings, workers: int, progress: Progr
     columns |= {
         "source": code.astype(np.int16),
         "stage": np.concatenate([np.zeros(0), *stages]).astype(np.int16),
-        "group": np.repeat(np.arange(len(shards.files)), np.diff(shards.starts)).astype(np.int32),
+        "group": np.repeat(np.arange(len(shards.files)), np.diff(shards.starts))[:count].astype(np.int32),
     }
     firsts: dict[tuple[str, int], list[Any]] = {}
     start = 0

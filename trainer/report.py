@@ -1,7 +1,20 @@
-"""What ``--plan`` prints: how much there is to train on, in how many steps, and what is lost of each source."""
+"""What ``--plan`` prints, and a run at its start: how much there is to train on, in how many steps, and what is lost of
+each source."""
 
 from trainer.outcome import Preflight
 from trainer.plan.plan import Plan
+
+MANY = 0.05  # share of a source's rows that are left out as too long, from which on it is said apart
+
+
+def too_long(checked: Preflight) -> list[str]:
+    """A line for each source that loses many rows because a sequence is too short for them."""
+    return [
+        f"warning: {one.dropped:,} of {one.rows:,} rows of {one.source} ({one.dropped / one.rows:.0%}) are longer than "
+        f"{checked.capacity:,} tokens and left out; a larger data.sequence_length keeps them"
+        for one in checked.accounts()
+        if one.dropped > MANY * one.rows
+    ]
 
 
 def plan_report(plan: Plan, checked: Preflight) -> str:

@@ -143,8 +143,8 @@ def clip(module: Any, most: float | None) -> float:
     value = float(norm)
     if value != value or value == float("inf"):
         raise GristmillError(
-            f"the gradient's norm is {value}; lower the learning rate, or resume from an "
-            "earlier checkpoint with another seed"
+            f"the gradient's norm is {value}; lower the learning rate or take another seed, with "
+            "accept_release_change=true to go on from the newest checkpoint"
         )
     return value
 

@@ -4,12 +4,15 @@
     torchrun --nproc-per-node=2 -m trainer.train config.yaml
 
 The plan knows every step before the first one; what is kept to go on with are weights, moments and two integers. Start
-the same command again after a crash, with any number of processes, and it goes on from the newest checkpoint.
+the same command again after a crash, with any number of processes, and it goes on from the newest checkpoint. Ctrl-C
+and SIGTERM are no crash: the step is finished and saved.
 """
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,23 +23,27 @@ import numpy as np
 from schemas.chat.template import Conversation
 from schemas.errors import GristmillError
 from trainer import checkpoint
-from trainer.checkpoint import Cursor
+from trainer.basis import basis_digest
 from trainer.config import TrainConfig, load_config
-from trainer.config_types import in_steps
+from trainer.config_types import in_steps, period
 from trainer.distributed import World, spread, started, strategy_of
 from trainer.evaluate import held_out
 from trainer.export import write_served
 from trainer.feed import feed, trained_steps
-from trainer.generate import generate, questions, stops
+from trainer.generate import asked_for, generate, questions, stops
+from trainer.lock import alone
 from trainer.optimizer import learning_rate, make_optimizer, set_rate
 from trainer.pin import matched, read_pin
 from trainer.plan.plan import Plan
-from trainer.prepare import SHOWN, held_out_split, prepare, prompts
-from trainer.report import plan_report
-from trainer.shards import CONVERSATION
+from trainer.prepare import SHOWN, held_out_split, prepare, prompts, refuse_place
+from trainer.report import plan_report, too_long
 from trainer.step import check_denominator, clip, reduced, run_step
-from trainer.stream import Stream
+from trainer.stop import Asked, Stopped
 from trainer.watch import Clock, Measured, Watch
+from trainer.whole import Cursor, read_cursor, require_whole
+
+# Seconds after which another rank tells its mistake too: torchrun has ended it by then, if rank 0 made the same one.
+LATER = 3.0
 
 
 def train(config: TrainConfig, base: Path = Path(), quiet: bool = False) -> Path:
@@ -44,13 +51,21 @@ def train(config: TrainConfig, base: Path = Path(), quiet: bool = False) -> Path
 
     Raises:
         GristmillError: a mistake in configuration, release or model, told in one sentence.
+        Stopped: Ctrl-C or SIGTERM; the step was finished and saved, and a line was said on stderr.
     """
-    with started(config.seed) as world:
-        return _train(config, base, quiet, world)
+    try:
+        with Asked() as stop, started(config.seed) as world, ExitStack() as opened:
+            refuse_place(config.output, base, config.release)
+            world.told(lambda: opened.enter_context(alone(base / config.output)))
+            return _train(config, base, quiet, world, stop, opened)
+    except Stopped as stopped:
+        if os.environ.get("RANK", "0") == "0":
+            print(stopped.told, file=sys.stderr, flush=True)
+        raise
 
 
-def _train(config: TrainConfig, base: Path, quiet: bool, world: World) -> Path:
-    from trainer import flops, lora, model
+def _train(config: TrainConfig, base: Path, quiet: bool, world: World, stop: Asked, opened: ExitStack) -> Path:
+    from trainer import flops, lora, model, sound
     from trainer.objective import Objective
 
     _quiet_libraries()
@@ -64,7 +79,7 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World) -> Path:
         return work()
 
     # What will be trained, and in which order.
-    data = prepare(config, base, once)
+    data = opened.enter_context(closing(prepare(config, base, once, quiet)))
     plan, renderer = data.plan, data.renderer
     output = base / config.output
     root = output / "checkpoints"
@@ -81,10 +96,11 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World) -> Path:
         compiled=config.compile,
     )
     trained = loaded.model
+    sound.covers(trained, renderer.tokenizer.definition)
     if config.lora is not None:
         targets = "auto" if config.lora.targets == "all-linear" else config.lora.targets
-        alpha: Any = config.lora.alpha  # peft calls it an int and divides it
-        trained = lora.add_lora(trained, config.lora.rank, alpha, config.lora.dropout, targets, seed=config.seed)
+        sizes = config.lora.rank, config.lora.alpha, config.lora.dropout
+        trained = lora.add_lora(trained, *sizes, targets, seed=config.seed)
     elif bf16:
         trained.float()  # the master weights; see optimizer.py
     objective = Objective(trained, loaded.backend)
@@ -101,11 +117,15 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World) -> Path:
     )
 
     # Where an earlier run stopped.
-    cursor, pin = Cursor(), data.pin
-    latest = checkpoint.resolve(root, "latest")
+    commit = getattr(loaded.model.config, "_commit_hash", None)
+    basis = world.told(lambda: basis_digest(config.model, base, output / "preflight", commit))
+    cursor, pin = Cursor(), data.pin.model_copy(update={"model_name": config.model, "model": basis})
+    latest = world.told(lambda: checkpoint.resolve(root, "latest"))
     if latest is not None:
-        cursor = checkpoint.read_cursor(latest)
+        found = latest
+        cursor = read_cursor(latest)
         pin, same_plan = matched(read_pin(latest), pin, config.accept_release_change, cursor.update, latest)
+        world.told(lambda: require_whole(found, deep=True))
         checkpoint.load(latest, objective, optimizer, updates=_updates(plan, cursor, same_plan))
         if not same_plan:
             cursor = Cursor(0, cursor.update)
@@ -124,30 +144,39 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World) -> Path:
         quiet=quiet,
         settings=pin.settings,
     )
+    opened.enter_context(closing(watch))
     passed = f" (not {'; not '.join(loaded.passed_over)})" if loaded.passed_over else ""
     watch.say(f"attention {loaded.backend.name}{passed}; {strategy}; {world.size} process(es) on {world.device}")
+    for note in flops.unbalanced(loaded.model):
+        watch.say(note)
+    if not quiet:
+        watch.say(plan_report(plan, data.checked))
+    for note in too_long(data.checked):
+        watch.say(note)
+    longest, made_for = plan.settings.capacity, flops.positions(loaded.model)
+    if made_for is not None and longest > made_for:
+        watch.say(f"packs hold texts of up to {longest:,} tokens, and the model is made for {made_for:,}")
     if latest is not None:
         watch.say(f"going on from {latest}")
 
     # Held-out rows and prompts, the same at every look.
-    held = held_out_split(config, base, data, world.size * config.data.micro_batch, once)
+    held = held_out_split(config, base, data, world.size * config.data.micro_batch, once, quiet)
     talks = prompts(config, data, held)
     stop_ids = stops(renderer, [*talks, _EXAMPLE])
     pad = stop_ids[0] if stop_ids else 0
     if config.generate is None or not stop_ids:
         wanted = []
     elif config.generate.prompts:
-        wanted = [Conversation([{"role": "user", "content": text}]) for text in config.generate.prompts]
+        wanted = asked_for(renderer, config.generate.prompts)
     else:
         wanted = questions(renderer, talks, SHOWN)
 
     def look(step: int, generating: bool) -> None:
         """Held-out loss, and perhaps generations."""
         if held is not None:
-            with held.open() as stream:
-                every = trained_steps(held.plan)
-                slots = [one.slots for one in feed(held.plan, stream, every, world, config.data.micro_batch, pad)]
-                watch.held_out(step, held_out(module, slots, held.plan.lengths.sources, world))
+            every = trained_steps(held.plan)
+            slots = (one.slots for one in feed(held.plan, held.stream(), every, world, config.data.micro_batch, pad))
+            watch.held_out(step, held_out(module, slots, held.plan.lengths.sources, world))
         if generating and wanted and config.generate is not None:
             longest = config.generate.max_tokens
             watch.generations(step, generate(module, trained, renderer, wanted, stop_ids, longest, world))
@@ -161,18 +190,21 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World) -> Path:
     if cursor.step == 0 and cursor.before == 0:
         look(0, generating=False)
     warmup = in_steps(asked.warmup, len(steps))
-    save_every = max(1, in_steps(config.checkpoint.every, plan.steps))
-    look_every = max(1, in_steps(config.evaluate.every, plan.steps)) if config.evaluate else 0
-    tell_every = max(1, in_steps(config.generate.every, plan.steps)) if config.generate else 0
+    if warmup >= len(steps) > 1:
+        watch.say(
+            f"the warm-up of {warmup:,} steps is not shorter than the run of {len(steps):,}: no step has the peak rate"
+        )
+    save_every = period(config.checkpoint.every, plan.steps)
+    look_every = period(config.evaluate.every, plan.steps) if config.evaluate else 0
+    tell_every = period(config.generate.every, plan.steps) if config.generate else 0
     left = [step for step in steps if step >= cursor.step]
-    shards = data.release.open(config.split, CONVERSATION)
-    clock = Clock()
-    with Stream(shards, renderer, data.checked) as stream:
-        fed = feed(plan, stream, left, world, config.data.micro_batch, pad)
+    clock, stop.stepping, saved = Clock(), True, time.monotonic()
+    minutes = config.checkpoint.minutes or float("inf")
+    with closing(feed(plan, data.stream(), left, world, config.data.micro_batch, pad)) as fed:
         for number, (step, denominator, slots) in enumerate(fed, len(steps) - len(left)):
             wait = clock.wait()
             tally = reduced(run_step(module, slots, denominator, world, config.seed, step), plan.lengths.sources, world)
-            check_denominator(denominator, tally.weight, step)
+            check_denominator(denominator, tally.weight, cursor.update + 1)
             norm = clip(objective, asked.clip)
             rate = learning_rate(number, len(steps), asked.learning_rate, warmup, asked.schedule, asked.min_ratio)
             set_rate(optimizer, rate)
@@ -181,13 +213,16 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World) -> Path:
             cursor = replace(cursor, step=step + 1)
             watch.step(Measured.of(tally, cursor.update, denominator, norm, rate, clock.lap(), wait))
             last = number + 1 == len(steps)
+            asked_to, due = stop.agreed(world, time.monotonic() - saved >= 60 * minutes)
+            if asked_to and not last:
+                latest = save()
+                raise Stopped(asked_to, cursor.update, total, latest)
             telling = bool(tell_every) and (last or (step + 1) % tell_every == 0)
             if last or telling or (look_every and (step + 1) % look_every == 0):
                 look(cursor.update, telling)
-            if last or (step + 1) % save_every == 0:
-                latest = save()
+            if last or due or (step + 1) % save_every == 0:
+                latest, saved = save(), time.monotonic()
             clock.lap()
-    watch.close()
     if latest is None:
         raise GristmillError("the plan has no step with anything to learn; look at the release and its masks")
     return latest
@@ -226,15 +261,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         path = Path(arguments[0])
         config = load_config(path, arguments[1:])
         if planning:
-            data = prepare(config, path.parent)
-            print(plan_report(data.plan, data.checked))
+            with closing(prepare(config, path.parent)) as data:
+                print(plan_report(data.plan, data.checked))
         else:
             last = train(config, path.parent)
             if os.environ.get("RANK", "0") == "0":
                 print(last)
     except GristmillError as error:
+        if os.environ.get("RANK", "0") != "0":
+            time.sleep(LATER)
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Stopped as stopped:  # it was told
+        return stopped.status
+    except KeyboardInterrupt:
+        print("stopped by Ctrl-C", file=sys.stderr)
+        return 130
     return 0
 
 

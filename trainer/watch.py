@@ -4,13 +4,14 @@ Three rates are easily mixed up, so all have names: supervised tokens are what t
 tokens, and slots are tokens with padding. MFU counts operations as ``flops.py`` does, not padding.
 """
 
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.display import Display
+from trainer.metrics import Metrics
 from trainer.step import Tally
 
 Flops = Callable[[int, int, int], float]
@@ -97,16 +98,10 @@ class Watch:
         self._every = every
         if not active:
             return
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "metrics.jsonl"
-        _cut(path, start)
-        self._file = path.open("a", encoding="utf-8")
+        self._metrics = Metrics(folder, start)
         self._board = _tensorboard(folder / "tensorboard", start) if tensorboard else None
         self._wandb = _wandb(wandb, folder, settings or {}, start) if wandb else None
-        self._bar: Any = None
-        self._task: Any = None
-        if not quiet:
-            self._bar, self._task = _bar(steps, start)
+        self._display = Display(steps, start, quiet)
         if tensorboard and self._board is None:
             self.say("tensorboard is not installed, so there are no event files; pip install 'gristmill[train]'")
 
@@ -115,11 +110,11 @@ class Watch:
         if not self._active:
             return
         self._recent = [*self._recent[-19:], measured]
-        self._write(measured.line())
+        self._metrics.write(measured.line())
         if measured.step % self._every == 0:
             self._record(measured)
-        if self._bar is not None:
-            self._bar.update(self._task, completed=measured.step, told=self.told())
+        seconds = sum(one.seconds for one in self._recent) / len(self._recent)
+        self._display.update(measured.step, self._pieces(), seconds)
 
     def _record(self, measured: Measured) -> None:
         named = {"loss": measured.loss, "grad_norm": measured.grad_norm, "lr": measured.rate}
@@ -146,18 +141,24 @@ class Watch:
 
     def told(self) -> str:
         """The line of progress."""
+        return " · ".join(self._pieces())
+
+    def _pieces(self) -> list[str]:
+        """The most important first: a narrow terminal shows no more than fits."""
         last, rates = self._recent[-1], self.rates()
-        mfu = f" · MFU {rates['mfu']:.1%}" if "mfu" in rates else ""
-        return (
-            f"loss {last.loss:.4f} · {rates['supervised_per_second']:,.0f} supervised tok/s · "
-            f"{rates['tokens_per_second']:,.0f} tok/s{mfu} · loader wait {rates['wait_share']:.1%}"
-        )
+        return [
+            f"loss {last.loss:.4f}",
+            f"{rates['supervised_per_second']:,.0f} supervised tok/s",
+            f"{rates['tokens_per_second']:,.0f} tok/s",
+            *([f"MFU {rates['mfu']:.1%}"] if "mfu" in rates else []),
+            f"loader wait {rates['wait_share']:.1%}",
+        ]
 
     def held_out(self, step: int, losses: Mapping[str, tuple[float, float]]) -> None:
         """Held-out loss: Σ loss and Σ tokens by source."""
         if not self._active:
             return
-        self._write({"step": step, "held_out": {name: list(pair) for name, pair in sorted(losses.items())}})
+        self._metrics.write({"step": step, "held_out": {name: list(pair) for name, pair in sorted(losses.items())}})
         total, count = (sum(pair[at] for pair in losses.values()) for at in (0, 1))
         named = {name: pair[0] / pair[1] for name, pair in losses.items() if pair[1]}
         self._scalars("held_out", step, {"loss": total / max(count, 1), **{f"loss/{k}": v for k, v in named.items()}})
@@ -168,7 +169,7 @@ class Watch:
         """Prompts and what the model answered."""
         if not self._active or not made:
             return
-        self._write({"step": step, "generations": [dict(one) for one in made]})
+        self._metrics.write({"step": step, "generations": [dict(one) for one in made]})
         stopped = sum(bool(one["stopped"]) for one in made)
         self.say(f"step {step}: {stopped} of {len(made)} generations end with the stop token")
         for number, one in enumerate(made):
@@ -181,25 +182,19 @@ class Watch:
         """A line for people, above the progress line."""
         if not self._active:
             return
-        if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
-        else:
-            print(text, flush=True)
+        self._display.say(text)
 
     def close(self) -> None:
+        """Once is enough, and again does no harm; the terminal is as it was."""
         if not self._active:
             return
-        self._file.close()
-        if self._bar is not None:
-            self._bar.stop()
+        self._active = False
+        self._display.close()
+        self._metrics.close()
         if self._board is not None:
             self._board.close()
         if self._wandb is not None:
             self._wandb.finish()
-
-    def _write(self, line: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        self._file.flush()
 
     def _scalars(self, group: str, step: int, values: Mapping[str, float]) -> None:
         if self._board is not None:
@@ -226,23 +221,6 @@ class Clock:
         return passed
 
 
-def _cut(path: Path, start: int) -> None:
-    """Take out lines of updates after ``start`` and a last line that a killed process left unfinished."""
-    if not path.is_file():
-        return
-    kept = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            number = json.loads(line)["step"]
-        except (ValueError, KeyError, TypeError):
-            continue
-        if number <= start:
-            kept.append(line + "\n")
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
-
-
 def _tensorboard(folder: Path, start: int) -> Any:
     try:
         from torch.utils.tensorboard import SummaryWriter
@@ -260,24 +238,6 @@ def _wandb(project: str, folder: Path, settings: Mapping[str, Any], start: int) 
         raise GristmillError(f"wandb: {project} is asked for and wandb is not installed; install it") from None
     wandb.init(project=project, dir=str(folder), config=dict(settings), resume="allow" if start else None)
     return wandb
-
-
-def _bar(steps: int, start: int) -> tuple[Any, Any]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("step"),
-        MofNCompleteColumn(),
-        BarColumn(bar_width=20),
-        TextColumn("{task.fields[told]}"),
-        TimeRemainingColumn(elapsed_when_finished=True),
-        console=console,
-        disable=not console.is_terminal,
-    )
-    bar.start()
-    return bar, bar.add_task("train", total=steps, completed=start, told="")
 
 
 def _short(text: str, most: int = 200) -> str:

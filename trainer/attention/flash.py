@@ -3,21 +3,20 @@
 transformers' own path looks at position_ids in between, which breaks the graph of a compiled layer (training.md 2.5).
 """
 
-from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import torch
 
-from trainer.attention.backend import Backend, flat, needed, refuse, variable_length
+from trainer.attention.backend import Arguments, Backend, Windows, flat, needed, refuse, variable_length
+from trainer.pack import Batch
 
 HALF = (torch.bfloat16, torch.float16)
 
 
-@cache
-def _kernel(package: str) -> Any:
-    return import_module(package).flash_attn_varlen_func
+# By package; filled outside of compiled layers, in which nothing can be imported without breaking the graph.
+_KERNELS: dict[str, Any] = {}
 
 
 def _backend(name: str, package: str, capability: int) -> Backend:
@@ -37,7 +36,7 @@ def _backend(name: str, package: str, capability: int) -> Backend:
         refuse(name, module, arguments, is_causal)
         ends, longest = needed(name, arguments, "cu_seq_lens_q"), needed(name, arguments, "max_length_q")
         first, second, third = flat(query, key, value)
-        out = _kernel(package)(
+        out = _KERNELS[package](
             first,
             second,
             third,
@@ -67,7 +66,12 @@ def _backend(name: str, package: str, capability: int) -> Backend:
             return f"is not built for compute capability {major}.x"
         return None
 
-    return Backend(name, attend, variable_length, unavailable)
+    def arguments(batch: Batch, windows: Windows) -> Arguments:
+        if package not in _KERNELS:
+            _KERNELS[package] = import_module(package).flash_attn_varlen_func
+        return variable_length(batch, windows)
+
+    return Backend(name, attend, arguments, unavailable)
 
 
 FLASH3 = _backend("flash3", "flash_attn_interface", 9)

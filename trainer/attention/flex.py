@@ -4,22 +4,20 @@ from functools import cache
 from typing import Any
 
 import torch
+from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
 from trainer.attention.backend import Arguments, Backend, Windows, document_of, groups, needed, refuse
 from trainer.pack import Batch
 
 
 @cache
-def _kernel(compiled: bool) -> Any:
-    from torch.nn.attention.flex_attention import flex_attention
-
-    return torch.compile(flex_attention, dynamic=False) if compiled else flex_attention
+def _compiled() -> Any:
+    """Fast only when compiled, on a GPU; within a compiled layer it is compiled with the rest."""
+    return torch.compile(flex_attention, dynamic=False)
 
 
 def arguments_of(batch: Batch, windows: Windows) -> Arguments:
     """One BlockMask for each window; positions count from the start of the pack, and so do windows."""
-    from torch.nn.attention.flex_attention import create_block_mask
-
     document = document_of(batch)
     size = len(document)
 
@@ -55,7 +53,8 @@ def attend(
     def capped(score: Any, row: Any, head: Any, first: Any, second: Any) -> Any:
         return score if softcap is None else softcap * torch.tanh(score / softcap)
 
-    out = _kernel(query.device.type == "cuda" and not torch.compiler.is_compiling())(
+    kernel = _compiled() if query.device.type == "cuda" and not torch.compiler.is_compiling() else flex_attention
+    out = kernel(
         query,
         key,
         value,

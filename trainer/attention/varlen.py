@@ -1,23 +1,19 @@
 """PyTorch's own variable-length attention (torch.nn.attention.varlen of torch 2.12 or later)."""
 
 import inspect
-from functools import cache
 from typing import Any
 
 import torch
 
 from trainer.attention.backend import Backend, flat, groups, needed, refuse, variable_length
 
-
-@cache
-def _kernel() -> Any:
-    """varlen_attn, or None where this torch has none that knows windows and grouped heads."""
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return None
-    known = inspect.signature(varlen_attn).parameters
-    return varlen_attn if {"scale", "window_size", "enable_gqa"} <= set(known) else None
+try:
+    from torch.nn.attention import varlen as _module
+except ImportError:  # an older torch
+    varlen_attn: Any = None
+else:
+    varlen_attn = _module.varlen_attn
+_NEEDED = {"scale", "window_size", "enable_gqa"}
 
 
 def attend(
@@ -36,7 +32,7 @@ def attend(
     refuse("varlen", module, arguments, is_causal, dropout)
     ends, longest = needed("varlen", arguments, "cu_seq_lens_q"), needed("varlen", arguments, "max_length_q")
     first, second, third = flat(query, key, value)
-    out = _kernel()(
+    out = varlen_attn(
         first,
         second,
         third,
@@ -57,7 +53,7 @@ def unavailable(device: torch.device, dtype: torch.dtype) -> str | None:
         return "has a kernel for CUDA devices only"
     if dtype not in (torch.bfloat16, torch.float16):
         return f"computes in bfloat16 and float16, not in {dtype}"
-    if _kernel() is None:
+    if varlen_attn is None or not set(inspect.signature(varlen_attn).parameters) >= _NEEDED:
         return f"torch {torch.__version__} has no varlen_attn with windows and grouped heads; 2.12 has"
     major = torch.cuda.get_device_capability(device)[0]
     return f"is not built for compute capability {major}.x" if major < 8 else None
