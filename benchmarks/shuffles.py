@@ -65,7 +65,7 @@ class Meter:
                 begin = time.thread_time()
             stage.cpu += time.thread_time() - begin
 
-        blocks._Apply.process = metered  # type: ignore[method-assign]
+        blocks._Apply.process = metered  # type: ignore[method-assign, assignment]
 
 
 def measure(recipe: Path, folder: Path) -> tuple[list[Stage], float]:
@@ -81,7 +81,7 @@ def measure(recipe: Path, folder: Path) -> tuple[list[Stage], float]:
     def unspilled(*given: Any, **named: Any) -> Any:
         return replace(planned(*given, **named), spill=None)
 
-    curate.decide_plan = unspilled  # type: ignore[assignment]
+    curate.decide_plan = unspilled
     began = time.process_time()
     with Engine(1) as engine:
         curate.curate(recipe, folder / "out", folder / "work", engine, Report(quiet=True))

@@ -128,6 +128,26 @@ class TestDefinition:
             sets.append(frozenset(one))
         check([0] * 100 + [1] * 80, sets, similarity)
 
+    @pytest.mark.parametrize("similarity", [0.7, 0.8])
+    def test_variants_of_one_text_about_as_similar_as_asked_for(self, similarity, monkeypatch):
+        # All pairs meet at many terms, so that looking at all of them costs less than an index.
+        looked, of_all = [], walk._Walk._similar_of_all
+
+        def seen(*given):
+            looked.append(len(given[1]))
+            return of_all(*given)
+
+        monkeypatch.setattr(walk._Walk, "_similar_of_all", seen)
+        generator = np.random.default_rng(9)
+        sets = []
+        for number in range(240):
+            text = list(range(100 * (number >= 150), 100 * (number >= 150) + 90))
+            for spot in generator.choice(86, generator.integers(1, 6), replace=False).tolist():
+                text[spot : spot + 4] = generator.integers(1_000, 1_000_000, 4).tolist()
+            sets.append(frozenset(text))
+        check([0] * 150 + [1] * 90, sets, similarity)
+        assert looked
+
 
 def test_representative_is_the_first_similar_record_that_stays():
     a, b, c = frozenset(range(10)), frozenset(range(1, 11)), frozenset(range(2, 12))
