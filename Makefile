@@ -15,12 +15,12 @@ BENCH_ARGS ?=
 FETCH_LIMIT ?= 280
 UNTRAINED := WARNING: gristmill[train] (torch, peft) could not be installed: THE TESTS OF THE TRAINER ARE SKIPPED, nothing is said about it.
 
-.PHONY: help demo lint format test bench bench-scale peers-train clean engines engines-fetch engines-stop test-engines
+.PHONY: help demo lint format test quick bench bench-scale peers-train clean engines engines-fetch engines-stop test-engines
 help:
 	@echo "make demo    install into $(VENV), curate examples/quickstart, verify it, explain one dropped record"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
-	@echo "make test    lint and all tests, as CI does; PYTEST_ARGS='-n 2 -m \"not slow\"' for a quick look"
+	@echo "make test    lint and all tests, as CI does; make quick: the fast ones, of what is installed"
 	@echo "make engines run Prism, MinIO and a Flink cluster here, on loopback (needs Go, Java, Maven); make engines-stop ends them"
 	@echo "make test-engines  the tests on these engines; starts what does not run, and stops it again"
 	@echo "make bench   the benchmarks, as one report (about 20 minutes); make bench-scale: growth to a million rows"
@@ -46,8 +46,7 @@ $(VENV)/.dev: $(VENV)/pyvenv.cfg setup.py constraints.txt schemas/version.py
 $(VENV)/.train: $(VENV)/.dev setup.py constraints.txt schemas/version.py
 	@echo "installing gristmill[train] into $(VENV) for the trainer's tests (5 GB, some minutes the first time)"
 	@$(PIP) -e '.[train,dev]'
-	@touch $@ $(VENV)/.dev $(VENV)/.base
-	@touch $@
+	@touch $(VENV)/.base $(VENV)/.dev $@
 
 # A published version is never overwritten, so the demo clears its own folder, and only that, first.
 demo: $(VENV)/.base
@@ -64,11 +63,16 @@ format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# Fetched and installed side by side: one waits for compilers, the other for the network.
 test: lint
-	@$(BIN)/python -m tests.servers fetch --may-fail --limit $(FETCH_LIMIT)
-	@$(MAKE) --no-print-directory $(VENV)/.train || echo "$(UNTRAINED)" >&2
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.servers fetch --may-fail --limit $(FETCH_LIMIT) & fetching=$$!; \
+		$(MAKE) --no-print-directory $(VENV)/.train || echo "$(UNTRAINED)" >&2; wait $$fetching
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not engines" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m engines -rs $(PYTEST_ARGS)
 	@test -e $(VENV)/.train || echo "$(UNTRAINED)" >&2
+
+quick: $(VENV)/.dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not slow and not engines" $(PYTEST_ARGS)
 
 engines-fetch: $(VENV)/.dev
 	@echo "fetching Prism, MinIO and Flink into build/engines (minutes the first time)"
