@@ -171,9 +171,9 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World, stop: Ask
     else:
         wanted = questions(renderer, talks, SHOWN)
 
-    def look(step: int, generating: bool) -> None:
-        """Held-out loss, and perhaps generations."""
-        if held is not None:
+    def look(step: int, measuring: bool, generating: bool) -> None:
+        """Held-out loss, generations, or both."""
+        if measuring and held is not None:
             every = trained_steps(held.plan)
             slots = (one.slots for one in feed(held.plan, held.stream(), every, world, config.data.micro_batch, pad))
             watch.held_out(step, held_out(module, slots, held.plan.lengths.sources, world))
@@ -188,7 +188,7 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World, stop: Ask
         return checkpoint.save(root, cursor, pin, objective, optimizer, serve, config.checkpoint.keep, world)
 
     if cursor.step == 0 and cursor.before == 0:
-        look(0, generating=False)
+        look(0, measuring=True, generating=False)
     warmup = in_steps(asked.warmup, len(steps))
     if warmup >= len(steps) > 1:
         watch.say(
@@ -218,8 +218,9 @@ def _train(config: TrainConfig, base: Path, quiet: bool, world: World, stop: Ask
                 latest = save()
                 raise Stopped(asked_to, cursor.update, total, latest)
             telling = bool(tell_every) and (last or (step + 1) % tell_every == 0)
-            if last or telling or (look_every and (step + 1) % look_every == 0):
-                look(cursor.update, telling)
+            measuring = last or (bool(look_every) and (step + 1) % look_every == 0)
+            if measuring or telling:
+                look(cursor.update, measuring, telling)
             if last or due or (step + 1) % save_every == 0:
                 latest, saved = save(), time.monotonic()
             clock.lap()
