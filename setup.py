@@ -108,9 +108,7 @@ setup(
     python_requires=">=3.11,<3.13",
     install_requires=REQUIRES,
     extras_require=EXTRAS,
-    entry_points={
-        "console_scripts": ["gristmill = pipelines.cli:main", "gristmill-worker = pipelines.worker:main"]
-    },
+    entry_points={"console_scripts": ["gristmill = pipelines.cli:main", "gristmill-worker = pipelines.worker:main"]},
     classifiers=[
         "Private :: Do Not Upload",
         "Programming Language :: Python :: 3.11",

@@ -6,7 +6,7 @@ find inputs → ingest → books → decide → guard → mix → release → ma
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -33,6 +33,7 @@ from pipelines.steps import steps_of
 from pipelines.unscored import unscored
 from schemas.errors import GristmillError
 from schemas.manifest import SelectionReport
+from schemas.store import hastily
 from transforms.census import SOURCES
 from transforms.corpus import write_batch
 from transforms.ingest import IngestSplits
@@ -211,7 +212,11 @@ def run_folder(work_dir: Path) -> Iterator[Path]:
         make_folder(folder / name)
     try:
         yield folder
-    finally:
+    except BaseException:
+        with hastily():  # the store may be what failed; what stays is for gristmill clean
+            remove_tree(folder)
+        raise
+    with suppress(GristmillError):
         remove_tree(folder)
 
 

@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -29,6 +29,7 @@ from schemas import manifest
 from schemas.errors import GristmillError
 from schemas.ledger import LEDGER, QUARANTINE, QUARANTINED
 from schemas.recipe import Recipe
+from schemas.store import hastily
 from schemas.version import __version__
 from transforms.annotate.function import UserFunction
 from transforms.corpus import read_batch
@@ -71,7 +72,11 @@ def staging(target: Path) -> Iterator[Path]:
     folder = scratch(target.parent, f"staging-{target.name}")
     try:
         yield folder
-    finally:
+    except BaseException:
+        with hastily():  # the store may be what failed; what stays is for gristmill clean
+            remove_tree(folder)
+        raise
+    with suppress(GristmillError):
         remove_tree(folder)
 
 

@@ -17,6 +17,7 @@ import orjson
 
 from schemas import manifest
 from schemas.errors import GristmillError
+from schemas.store import hastily
 from transforms.storage import create, is_file, read_bytes, remove_files, this_host, write_bytes
 
 CLAIM = ".claim"
@@ -68,7 +69,8 @@ def publish_in_store(folder: Path, target: Path, places: Mapping[str, str], run:
     finally:
         if not published:
             # The claim goes last: nobody else may begin to write while our files are taken away.
-            _take_back(placed, claim, own["unique"] if placed else None)
+            with hastily():
+                _take_back(placed, claim, own["unique"] if placed else None)
 
 
 def _take_back(placed: list[Path], claim: Path, unique: object) -> None:

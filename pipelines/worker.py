@@ -24,6 +24,8 @@ from typing import Any
 ENDPOINTS = ("id", "logging_endpoint", "artifact_endpoint", "provision_endpoint", "control_endpoint")
 START_SECONDS = 60.0
 """How long a launcher waits for a server to have imported Beam, on a machine with everything else to do."""
+LONGEST = 60
+"""Bytes of a folder for temporary files in which a socket still has room."""
 ALONE_VARIABLE = "GRISTMILL_WORKER_ALONE"
 """Set: no server; the worker imports Beam itself."""
 PACKAGES = ("schemas", "transforms", "pipelines")
@@ -49,7 +51,9 @@ def main(arguments: list[str] | None = None) -> int:
 def address_of(site: str) -> Path:
     """Socket of the server that has imported from this interpreter, this code and the folder ``site``."""
     mark = hashlib.sha256(f"{sys.executable}\n{sys.version}\n{site}\n{_stamp()}".encode()).hexdigest()[:16]
-    folder = Path(tempfile.gettempdir()) / f"gristmill-worker-{os.getuid()}"
+    base = tempfile.gettempdir()
+    # The system takes 107 bytes for a socket's path.
+    folder = Path(base if len(os.fsencode(base)) <= LONGEST else "/tmp") / f"gristmill-worker-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     facts = folder.lstat()
     if facts.st_uid != os.getuid() or facts.st_mode & 0o077:

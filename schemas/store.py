@@ -9,7 +9,9 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from schemas.errors import GristmillError
@@ -43,6 +45,7 @@ WARM = "GRISTMILL_STORE"
 workers are forked (s3fs takes 0.7 s)."""
 
 _clients: dict[Any, Any] = {}
+_hasty: ContextVar[bool] = ContextVar("hasty", default=False)
 _lock = threading.Lock()
 os.register_at_fork(after_in_child=lambda: globals().update(_lock=threading.Lock(), _clients={}))
 
@@ -120,6 +123,17 @@ def client(url: str) -> tuple[Any, str]:
     return found, str(found._strip_protocol(url))
 
 
+@contextmanager
+def hastily() -> Iterator[None]:
+    """Ask once, in this thread, and let go what fails: for tidying up after a run that has failed already."""
+    token = _hasty.set(True)
+    try:
+        with suppress(GristmillError):
+            yield
+    finally:
+        _hasty.reset(token)
+
+
 def patiently(url: str, what: str, ask: Callable[[], Result]) -> Result:
     """What ``ask`` gives, asked again while the store does not answer.
 
@@ -127,7 +141,7 @@ def patiently(url: str, what: str, ask: Callable[[], Result]) -> Result:
         FileNotFoundError, FileExistsError: as the store says.
         GristmillError: it refused, or was away for longer than ``WAITS_S``; ``what`` says what could not be done.
     """
-    for wait in (*WAITS_S, None):
+    for wait in (None,) if _hasty.get() else (*WAITS_S, None):
         try:
             return ask()
         except (FileNotFoundError, FileExistsError, GristmillError):

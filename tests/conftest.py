@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.servers.fixtures import flink, object_store, prism, servers, stop_what_tests_started  # noqa: F401
+from tests.servers.fixtures import flink, object_store, prism, servers, skip_early, stop_what_tests_started  # noqa: F401
 
 REPO = Path(__file__).resolve().parent.parent
 SHARED = REPO.parent / "shared"
@@ -31,9 +31,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(absent)
 
 
+@pytest.hookimpl(tryfirst=True)  # before fixtures
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    skip_early(item)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    if not hasattr(session.config, "workerinput"):  # with -n, only the one process that saw all tests end
-        stop_what_tests_started()
+    stop_what_tests_started()  # with -n, each process; the last of them ends the servers
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,16 @@ def reference(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     return digest(recipe, tmp_path_factory.mktemp("local"), "--workers", "1")
 
 
+@pytest.mark.parametrize("name", ["prism", "minio", "flink"])
+def test_what_is_missing_is_said(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Where a tool or a server is not there, the tests that need it are skipped with this reason."""
+    from tests.servers import fetch
+
+    monkeypatch.setattr(fetch, "ENGINES", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "not installed" in str(fetch.lacking(name))
+
+
 @pytest.mark.engines
 def test_two_local_workers(recipe: Path, reference: str, tmp_path: Path):
     assert digest(recipe, tmp_path, "--workers", "2") == reference

@@ -6,10 +6,9 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
@@ -18,14 +17,14 @@ from pipelines.curate import curate
 from pipelines.engine import Engine
 from pipelines.engines.profiles import find_prism
 from pipelines.engines.remote import EngineError
+from pipelines.engines.watch import stall_minutes
 from pipelines.report import Report
 from schemas.errors import GristmillError
 
+if TYPE_CHECKING:
+    from tests.servers.hands import FlinkCluster
+
 needs_prism = pytest.mark.skipif(find_prism() is None, reason="needs the prism binary; make engines")
-REST = os.environ.get("GRISTMILL_FLINK_REST", "")
-needs_flink = pytest.mark.skipif(
-    not (REST and os.environ.get("GRISTMILL_FLINK_ENDPOINT")), reason="needs a Flink cluster; make test-engines"
-)
 
 
 def job(function: Callable[..., Any]) -> Callable[[Any], None]:
@@ -111,9 +110,9 @@ with Engine(1, "flink", ("--job_name=" + sys.argv[1],)) as engine:
 """
 
 
-@needs_flink
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_cancels_on_flink(repo: Path, tmp_path: Path, how: signal.Signals):
+def test_ctrl_c_cancels_on_flink(repo: Path, tmp_path: Path, flink: "FlinkCluster", how: signal.Signals):
     name, mark = f"cancel-{os.getpid()}-{how.value}", tmp_path / "works"
     process = subprocess.Popen(
         [sys.executable, "-c", SLOW.format(repo=str(repo), mark=str(mark)), name], stderr=subprocess.PIPE, text=True
@@ -130,6 +129,36 @@ def test_ctrl_c_cancels_on_flink(repo: Path, tmp_path: Path, how: signal.Signals
         process.wait()
     assert process.returncode != 0
     assert "cancelling the job on flink" in said
-    with urllib.request.urlopen(f"{REST}/jobs/overview", timeout=10) as answer:
-        states = {one["state"] for one in json.load(answer)["jobs"] if name in one["name"]}
-    assert states == {"CANCELED"}
+    assert {one["state"] for one in flink.ask("jobs/overview")["jobs"] if name in one["name"]} == {"CANCELED"}
+
+
+@pytest.mark.slow
+def test_a_mistake_is_not_tried_again_on_flink(flink: "FlinkCluster"):
+    """The cluster would start the tasks six times more."""
+    with Engine(1, "flink") as engine, pytest.raises(GristmillError, match=r"^dolly.jsonl: .* do «this»") as error:
+        engine.run(job(mistake))
+    assert not isinstance(error.value, EngineError)
+    assert not flink.jobs()
+
+
+@pytest.mark.slow
+def test_a_job_that_stands_still_is_given_up(repo: Path, tmp_path: Path, flink: "FlinkCluster"):
+    program = SLOW.format(repo=str(repo), mark=str(tmp_path / "works"))
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, f"still-{os.getpid()}"], stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"GRISTMILL_STALL_MINUTES": "0.15"},
+    )  # fmt: skip
+    try:
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert "GristmillError: --engine flink: nothing has moved in the job for 0.15 minutes (RUNNING)" in said
+    assert not flink.jobs()
+
+
+@pytest.mark.parametrize("given", ["soon", "-1", "inf", "nan"])
+def test_no_number_of_minutes(given: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GRISTMILL_STALL_MINUTES", given)
+    with pytest.raises(GristmillError, match="is no number of minutes"):
+        stall_minutes()

@@ -7,6 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -79,6 +80,13 @@ class Runner(
         role = beam_runner_api_pb2.ArtifactStagingToRolePayload(staged_name=wheel.name).SerializeToString()
         self.artifacts.append(beam_runner_api_pb2.ArtifactInformation(type_payload=payload, role_payload=role))
         self.files[payload] = wheel.read_bytes()
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """pytest's own are too long for sockets when tests run side by side."""
+    with tempfile.TemporaryDirectory(prefix="worker-", dir="/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

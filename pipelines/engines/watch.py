@@ -37,6 +37,7 @@ class FlinkWatch:
         self._rest, self._limit = rest, stall_minutes()
         self._looked, self._moved, self._state = 0.0, time.monotonic(), ""
         self._told: set[tuple[int, str]] = set()
+        self._said: set[str] = set()
 
     def look(self, job: str) -> str | None:
         """Why the job should be ended now, as a sentence; None while it should go on.
@@ -54,8 +55,10 @@ class FlinkWatch:
             sentence = our_sentence(RuntimeError(failure[1]))
             if sentence is not None:
                 return sentence
-            if self._rest.passed(job)[1] not in ("FAILING", "FAILED"):
-                sys.stderr.write(f"warning: {first_cause(failure[1])}; flink goes on with the job\n")
+            cause = first_cause(failure[1])
+            if cause not in self._said and self._rest.passed(job)[1] not in ("FAILING", "FAILED"):
+                self._said.add(cause)
+                sys.stderr.write(f"warning: {cause}; flink goes on with the job\n")
                 sys.stderr.flush()
         return self._stalled(job, now)
 

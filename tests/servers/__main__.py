@@ -11,6 +11,7 @@ from tests.servers.minio import MinIO
 from tests.servers.places import RUN, ServerError
 from tests.servers.ports import USUAL, choose
 from tests.servers.processes import Server
+from tests.servers.sharing import alone
 
 
 def main() -> int:
@@ -21,7 +22,7 @@ def main() -> int:
         if asked.what == "start":
             _start(asked)
         if asked.what == "stop":
-            stop(asked.names)
+            _stop(asked.names, asked.force)
         if asked.what == "status":
             _status()
         if asked.what in ("start", "env"):
@@ -83,6 +84,7 @@ def _arguments() -> argparse.Namespace:
         "--limit", type=float, default=900, help="seconds for all that is fetched (default %(default)g)"
     )
     parser.add_argument("--may-fail", action="store_true", help="fetch: say what failed, and end with status 0")
+    parser.add_argument("--force", action="store_true", help="stop: also while tests run on them")
     parser.add_argument("--managers", type=int, default=3, help="task managers of Flink (default %(default)s)")
     parser.add_argument("--slots", type=int, default=Size.slots, help="slots of each (default %(default)s)")
     parser.add_argument(
@@ -118,6 +120,18 @@ def _start(asked: argparse.Namespace) -> None:
             Flink(size=size).start_manager(name)
         elif name != "prism":
             start(name, asked.managers, size, ports)
+
+
+def _stop(names: list[str], force: bool) -> None:
+    """``stop``, unless a test session is at work.
+
+    Raises:
+        ServerError: one is.
+    """
+    with alone() as ours:
+        if not (ours or force):
+            raise ServerError("tests run on these servers now; wait for them, or stop --force")
+        stop(names)
 
 
 def _status() -> None:

@@ -9,16 +9,18 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import pytest
 
 from tests.servers.places import RUN, ServerError
+from tests.servers.sharing import SESSIONS, alone
 
 if TYPE_CHECKING:
     from tests.servers.hands import FlinkCluster, ObjectStore
 
 STARTED = RUN / "started-by-tests"
+_sessions: list[IO[str]] = []
 
 
 @pytest.fixture
@@ -70,14 +72,24 @@ def flink(servers: None, monkeypatch: pytest.MonkeyPatch) -> Iterator["FlinkClus
     cluster.cancel(cluster.jobs() - before)
 
 
+def skip_early(item: pytest.Item) -> None:
+    """Skip a test whose servers are lacking before anything is prepared for it."""
+    for fixture, name in (("prism", "prism"), ("object_store", "minio"), ("flink", "flink")):
+        if fixture in getattr(item, "fixturenames", ()):
+            _skip_without(name)
+
+
 def stop_what_tests_started() -> None:
-    """End the servers that fixtures started, in this session or in one that could not end them."""
+    """End the servers that fixtures started, in this session or in one that could not end them; the last session that
+    uses them does it."""
+    if _sessions:
+        _sessions.pop().close()  # gives up our share
     if not STARTED.exists():
         return
     from tests.servers.__main__ import stop
 
-    with _lock():  # another session's test may be at work with them; it starts them again for its next test
-        if STARTED.exists():
+    with alone() as ours:
+        if ours and STARTED.exists():
             stop(STARTED.read_text().split())
             STARTED.unlink()
 
@@ -102,6 +114,9 @@ def _skip_without(name: str) -> None:
 def _start(name: str) -> None:
     from tests.servers.__main__ import running, start
 
+    if not _sessions:
+        _sessions.append(SESSIONS.open("w"))
+        fcntl.flock(_sessions[0], fcntl.LOCK_SH)  # until this process ends, however it does
     if not running(name):
         with STARTED.open("a") as file:
             file.write(f"{name}\n")

@@ -36,9 +36,10 @@ SETTINGS = {
     "heartbeat.timeout": "8000",
     "restart-strategy.type": "fixed-delay",
     "restart-strategy.fixed-delay.attempts": "6",
-    "restart-strategy.fixed-delay.delay": "1 s",
+    "restart-strategy.fixed-delay.delay": "4 s",  # longer than workers are kept (pipelines/engines/profiles.py)
     "taskmanager.network.sort-shuffle.min-buffers": "64",  # for each result that is written; 512 want more memory
     "slot.request.timeout": "120000",
+    "web.refresh-interval": "200",  # tests must see a stage while it is at work
     # Beam's job server sends its own jars with every job. They are the cluster's: used from there, and soon deleted.
     "classloader.resolve-order": "parent-first",
     "classloader.check-leaked-classloader": "false",
