@@ -59,7 +59,7 @@ class Size:
     """How large each task manager is; memory in MiB."""
 
     slots: int = 2
-    heap: int = 384
+    heap: int = 1024  # 448 were too little for the release of a million rows: the JVM lost a message, and the job hung
     managed: int = 128
     network: int = 96
 
@@ -86,6 +86,9 @@ class Size:
             f"-Xmx{self.heap + 64}m",
             f"-XX:MaxDirectMemorySize={self.network + 64 + 64 + BEAM}m",
             "-XX:MaxMetaspaceSize=160m",
+            # In a thread of Beam's connections an OutOfMemoryError is logged and the job waits for ever; a task manager
+            # that is gone is noticed.
+            "-XX:+ExitOnOutOfMemoryError",
         ]
 
 
