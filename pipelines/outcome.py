@@ -27,7 +27,7 @@ from transforms.standing import MICRO
 from transforms.units import Plan, SourceRules
 from transforms.words import UNICODE_VERSION, WORDS_VERSION
 
-PART_ROWS = 250_000
+PART_ROWS = 50_000
 """Records per part of a decision shuffle: tens of megabytes of features."""
 
 _MEASURES = ("rows", "turns", "words", "characters", "tokens")
