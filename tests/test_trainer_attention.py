@@ -1,6 +1,7 @@
 """Every rung of the ladder against the dense oracle, on models with grouped heads, windows and capped scores."""
 
 import inspect
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,13 +47,13 @@ def kernel(q, k, v, cu, scale, window, softcap=0.0):
     return torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), v)
 
 
-MODELS = {
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "grouped heads": ("llama", {}),
     "windows in every layer": ("mistral", {"sliding_window": 8}),
     "windows in some layers": ("gemma3_text", {"sliding_window": 8, "num_hidden_layers": 6}),
     "learned positions": ("gpt2", {}),
 }
-CAPPED = {"capped scores": ("gemma2", {"sliding_window": 8})}
+CAPPED: dict[str, tuple[str, dict[str, Any]]] = {"capped scores": ("gemma2", {"sliding_window": 8})}
 
 
 @pytest.mark.parametrize("kind", MODELS)

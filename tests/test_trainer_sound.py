@@ -79,7 +79,7 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_rows():
 
 def test_gpt2_and_opt_have_layers_too():
     for kind in ("gpt2", "opt"):
-        more = {"gpt2": {"n_layer": 2, "n_head": 4, "n_embd": 32, "n_positions": 512}, "opt": {"ffn_dim": 64}}[kind]
+        more: dict[str, Any] = {"gpt2": {"n_layer": 2, "n_head": 4, "n_embd": 32, "n_positions": 512}, "opt": {"ffn_dim": 64}}[kind]
         if kind == "opt":
             more["word_embed_proj_dim"] = 32
         loaded = prepare(tiny(kind, **more))

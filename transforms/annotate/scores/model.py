@@ -109,9 +109,10 @@ def load(model: Model, kind: Kind) -> tuple[Any, Any]:
     try:
         own = {"gguf_file": gguf} if gguf else {}
         tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False, **own)
-        loaded, report = maker.from_pretrained(
+        made: Any = maker.from_pretrained(
             str(folder), trust_remote_code=False, dtype=torch.float32, output_loading_info=True, **more
         )
+        loaded, report = made
     except Exception as error:  # config, weights, tokenizer: each library raises its own
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise GristmillError(f"model {model.name!r} cannot be loaded as a {kind} model: {first}") from None
