@@ -16,8 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pipelines.engines.cause import FULL as FULL
-from pipelines.engines.cause import our_sentence as _our_sentence
+from pipelines.engines.cause import our_sentence
 from pipelines.engines.cost import own_seconds, tree_seconds
 from pipelines.engines.profiles import PROFILES, choose
 from pipelines.forkserver import DIED
@@ -203,7 +202,7 @@ class Engine:
         except Exception as error:
             if str(error).startswith("KeyboardInterrupt [while running"):
                 raise KeyboardInterrupt from None  # Ctrl-C in a worker that is this process, as Beam passes it on
-            sentence = _our_sentence(error)
+            sentence = our_sentence(error)
             if sentence is None:
                 raise
             raise GristmillError(sentence) from None

@@ -1,6 +1,7 @@
 """Fixtures and settings for all tests: no network, repeatable properties, tests on ../shared only where it is."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -52,3 +53,23 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("needs ../shared beside the repository")
     return SHARED
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """torch with one thread: short runs lose more to several than they gain."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A small release, and a tiny random model."""
+    from tests import trainer_runs
+
+    folder = tmp_path_factory.mktemp("made")
+    return trainer_runs.release(folder), trainer_runs.model(folder / "model")

@@ -13,7 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from pipelines.engine import FULL, Engine, _our_sentence
+from pipelines.engine import Engine
+from pipelines.engines.cause import FULL, our_sentence
 from schemas.errors import GristmillError
 from transforms.blocks import MapBlocks, Start, number_key
 
@@ -154,13 +155,13 @@ def test_little_work_is_done_alone(tmp_path: Path):
     ],
 )
 def test_sentences_inside_tracebacks(text: str, sentence: str | None):
-    assert _our_sentence(RuntimeError(text)) == sentence
+    assert our_sentence(RuntimeError(text)) == sentence
 
 
 def test_a_sentence_in_this_process():
-    assert _our_sentence(GristmillError("a; do b")) == "a; do b"
-    assert _our_sentence(GristmillError("a; do b [while running 'x']")) == "a; do b"
-    assert _our_sentence(OSError(errno.ENOSPC, "No space left on device")) == FULL
+    assert our_sentence(GristmillError("a; do b")) == "a; do b"
+    assert our_sentence(GristmillError("a; do b [while running 'x']")) == "a; do b"
+    assert our_sentence(OSError(errno.ENOSPC, "No space left on device")) == FULL
 
 
 @pytest.mark.parametrize("workers", [0, -1])

@@ -1,7 +1,6 @@
 """What the configuration says reaches the library that does it: AdamW, peft, the schedule, and one word about experts."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +19,7 @@ from trainer.model import tiny  # noqa: E402
 from trainer.optimizer import learning_rate  # noqa: E402
 from trainer.train import train  # noqa: E402
 
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("made")
-    return trainer_runs.release(folder), trainer_runs.model(folder / "model")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def asked(folder: Path, made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, **optimizer: Any) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """Damage and haste: what a run refuses, says or survives besides the errors of its configuration."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +20,13 @@ from trainer.sound import covers  # noqa: E402
 from trainer.train import train  # noqa: E402
 from trainer.watch import Watch  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SHORT: dict[str, Any] = {
     "data": {"sequence_length": 128, "packs_per_step": 2, "steps": 4},
     "checkpoint": {"every": 2, "keep": 9},
     "evaluate": None,
     "generate": None,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("made")
-    return trainer_runs.release(folder), trainer_runs.model(folder / "model")
 
 
 def test_a_model_with_a_hole_is_refused(tmp_path: Path):
@@ -79,7 +64,10 @@ def test_a_tokenizer_with_more_ids_than_the_model_has_rows():
 
 def test_gpt2_and_opt_have_layers_too():
     for kind in ("gpt2", "opt"):
-        more: dict[str, Any] = {"gpt2": {"n_layer": 2, "n_head": 4, "n_embd": 32, "n_positions": 512}, "opt": {"ffn_dim": 64}}[kind]
+        more: dict[str, Any] = {
+            "gpt2": {"n_layer": 2, "n_head": 4, "n_embd": 32, "n_positions": 512},
+            "opt": {"ffn_dim": 64},
+        }[kind]
         if kind == "opt":
             more["word_embed_proj_dim"] = 32
         loaded = prepare(tiny(kind, **more))

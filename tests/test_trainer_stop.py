@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,27 +27,13 @@ from trainer.pin import read_pin  # noqa: E402
 from trainer.stop import Stopped  # noqa: E402
 from trainer.train import main, train  # noqa: E402
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("one_thread")]
 SHORT: dict[str, Any] = {
     "data": {"sequence_length": 128, "packs_per_step": 2, "steps": 4},
     "checkpoint": {"every": 4, "keep": 9},
     "evaluate": None,
     "generate": None,
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    folder = tmp_path_factory.mktemp("made")
-    return trainer_runs.release(folder), trainer_runs.model(folder / "model")
 
 
 def run(folder: Path, made: tuple[Path, Path], **more: Any) -> Path:
