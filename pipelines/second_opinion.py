@@ -9,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from schemas.errors import GristmillError
 from schemas.manifest import Manifest
+from transforms.parquet import Parquet
 from transforms.signals import SignalSettings, sets_of
-from transforms.storage import opened
 from transforms.words import UNICODE_VERSION, WORDS_VERSION
 
 EXAMPLES = 3
@@ -74,7 +73,8 @@ def _released(
     settings = SignalSettings(None, compare, words, 0, 0, None)
     for file in manifest.files:
         if file.path.startswith("data/"):
-            for batch in pq.ParquetFile(opened(release / file.path)).iter_batches(columns=["id", "messages"]):
+            groups = Parquet(release / file.path).groups(["id", "messages"])
+            for batch in (one for rows in groups for one in rows.to_batches()):
                 shingles, answers = sets_of(batch["messages"], settings)
                 for row, record in enumerate(batch["id"].to_pylist()):
                     said = answers.values[answers.offsets[row] : answers.offsets[row + 1]]

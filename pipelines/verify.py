@@ -11,7 +11,6 @@ import numpy as np
 import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from pipelines.ledger_laws import SELECTION, STAGES, check_ledger, check_quarantine, stages_are_known
 from pipelines.open_release import open_manifest
@@ -22,8 +21,9 @@ from schemas.record import RELEASE
 from schemas.units import Share
 from transforms.assemble import conversation_of, record_id
 from transforms.keys import halves, seeded
+from transforms.parquet import Parquet
 from transforms.shards import file_digest
-from transforms.storage import all_files, is_remote, opened
+from transforms.storage import all_files, is_remote
 
 RUN_FILE = "run.json"
 EXAMPLES = 3
@@ -154,12 +154,11 @@ def _read_shard(
 ) -> Counter[str]:
     """Check a shard's rows; returns its sums."""
     shard: Counter[str] = Counter()
-    parquet = pq.ParquetFile(opened(release / file.path))
-    if parquet.schema_arrow.remove_metadata() != RELEASE:
+    parquet = Parquet(release / file.path)
+    if parquet.schema.remove_metadata() != RELEASE:
         shards.problems.append(f"{file.path}: its columns are not those of a release")
         return shard
-    for group in range(parquet.num_row_groups):
-        rows = parquet.read_row_group(group)
+    for rows in parquet.groups():
         rows.validate(full=True)
         _check_rows(rows, file.path, split, bounds, seed, shards)
         for name in (*MEASURES, "answer_tokens"):
@@ -178,7 +177,7 @@ def _read_tables(release: Path, manifest: Manifest, folder: str, schema: pa.Sche
     for file in manifest.files:
         if file.path.startswith(folder):
             try:
-                table = pq.ParquetFile(opened(release / file.path)).read()
+                table = Parquet(release / file.path).read()
                 table.validate(full=True)
                 if table.schema.remove_metadata() != schema:
                     problems.append(f"{file.path}: its columns are not those of a release")

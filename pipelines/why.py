@@ -1,12 +1,11 @@
 """``gristmill why``: what became of a record, and because of which other record; from the release's files alone."""
 
-from contextlib import nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from rich.console import Console
 from rich.markup import escape
 
@@ -15,7 +14,7 @@ from pipelines.report import harmless, stdout_console
 from schemas.errors import GristmillError
 from schemas.ledger import DROPPED, KEPT, LEDGER, QUARANTINED
 from schemas.manifest import Manifest
-from transforms.storage import is_remote, opened
+from transforms.parquet import Parquet
 
 SNIPPET = 160
 
@@ -44,7 +43,9 @@ def find(release: Path, manifest: Manifest, record: str) -> list[dict[str, Any]]
         if file not in known:
             raise GristmillError(f"{release}: no input file is called {file!r}; files: {_some(sorted(known))}")
         if len(index) < 19:  # a number of more digits may not fit into a column
-            rows = _ledger(release, manifest, (pc.field("file") == file) & (pc.field("index") == int(index)))
+            rows = _ledger(
+                release, manifest, (pc.field("file") == file) & (pc.field("index") == int(index)), "file", "index"
+            )
             if rows:
                 return rows
         raise GristmillError(
@@ -53,7 +54,7 @@ def find(release: Path, manifest: Manifest, record: str) -> list[dict[str, Any]]
         )
     if len(record) < 8 or set(record) - set("0123456789abcdef"):
         raise GristmillError(f"{record!r} is neither an id (hex digits, 8 at least) nor FILE:INDEX")
-    rows = _ledger(release, manifest, pc.starts_with(pc.field("id"), record))
+    rows = _ledger(release, manifest, pc.starts_with(pc.field("id"), record), "id")
     ids = sorted({row["id"] for row in rows})
     if not ids:
         raise GristmillError(f"{release}: no record with id {record} was read")
@@ -62,20 +63,18 @@ def find(release: Path, manifest: Manifest, record: str) -> list[dict[str, Any]]
     return rows
 
 
-def _ledger(release: Path, manifest: Manifest, condition: pc.Expression) -> list[dict[str, Any]]:
+def _ledger(release: Path, manifest: Manifest, condition: pc.Expression, *by: str) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for file in manifest.files:
         if file.path.startswith("ledger/"):
-            found += _read(release, file.path, condition, schema=LEDGER).to_pylist()
+            found += _read(release, file.path, condition, by, LEDGER.names).to_pylist()
     return found
 
 
-def _read(release: Path, path: str, condition: pc.Expression, **how: Any) -> pa.Table:
+def _read(release: Path, path: str, condition: pc.Expression, by: Sequence[str], columns: Sequence[str]) -> pa.Table:
     try:
-        file = release / path
-        with opened(file) if is_remote(file) else nullcontext(file) as source:
-            return pq.read_table(source, filters=condition, **how)
-    except (OSError, pa.ArrowException) as error:
+        return Parquet(release / path).where(condition, by, columns)
+    except (OSError, KeyError, pa.ArrowException) as error:  # KeyError: a column is not there
         first = str(error).strip().splitlines()[0]
         raise GristmillError(
             f"{release / path} cannot be read ({first}); gristmill verify tells what is damaged"
@@ -142,7 +141,7 @@ def _number(value: float | None) -> str:
 
 
 def _tell_representative(release: Path, manifest: Manifest, row: dict[str, Any], console: Console) -> None:
-    stays = _ledger(release, manifest, pc.field("id") == row["representative"])
+    stays = _ledger(release, manifest, pc.field("id") == row["representative"], "id")
     # Of rows with the same content the one that stays comes first; it may have gone for another reason afterwards.
     best = min(stays, key=lambda one: (one["verdict"] == DROPPED, one["stage"] == "exact_dedup"), default=None)
     if best is None:
@@ -160,7 +159,7 @@ def _released(release: Path, manifest: Manifest, record: str) -> str | None:
     """The beginning of a released record's first question and last answer."""
     for file in manifest.files:
         if file.path.startswith("data/"):
-            found = _read(release, file.path, pc.field("id") == record, columns=["messages"])
+            found = _read(release, file.path, pc.field("id") == record, ["id"], ["messages"])
             if found.num_rows:
                 messages = found["messages"][0].as_py()
                 shown = {one["role"]: one["content"] for one in reversed(messages) if one["role"] == "user"}
@@ -172,7 +171,7 @@ def _released(release: Path, manifest: Manifest, record: str) -> str | None:
 def _quarantined(release: Path, row: dict[str, Any]) -> str:
     condition = (pc.field("file") == row["file"]) & (pc.field("index") == row["index"])
     condition &= pc.field("source") == row["source"]
-    found = _read(release, "quarantine/rows.parquet", condition)
+    found = _read(release, "quarantine/rows.parquet", condition, ["file", "index", "source"], ["raw"])
     return bytes(found["raw"][0].as_py()).decode("utf-8", "replace") if found.num_rows else ""
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.ipc
-import pyarrow.parquet as pq
 
 from schemas.errors import GristmillError, Unreadable
+from transforms.parquet import on_this_thread
 from transforms.readers.opening import open_raw
 from transforms.readers.source import FileInfo, Row
 
@@ -21,7 +21,7 @@ def row_groups(file: FileInfo) -> list[int]:
     """Uncompressed bytes of each row group; raises GristmillError when the footer cannot be read."""
     try:
         with open_raw(file) as stream:
-            metadata = pq.ParquetFile(stream).metadata
+            metadata = on_this_thread(stream).metadata
             return [metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups)]
     except GristmillError:
         raise
@@ -38,11 +38,11 @@ def parquet_rows(file: FileInfo, start: int, end: int) -> Iterator[Row]:
     index = 0
     try:
         with open_raw(file) as stream:
-            parquet = pq.ParquetFile(stream)
+            parquet = on_this_thread(stream)
             groups = list(range(start, min(end, parquet.num_row_groups)))
             if not groups:
                 return
-            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=groups):
+            for batch in parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=groups, use_threads=False):
                 for row in _values(batch):
                     yield index, None, row
                     index += 1
