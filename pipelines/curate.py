@@ -38,6 +38,7 @@ from transforms.census import SOURCES
 from transforms.corpus import write_batch
 from transforms.ingest import IngestSplits
 from transforms.mix import Target, settle
+from transforms.spill import Spill, spill_into
 from transforms.storage import is_remote, make_folder, remove_tree, scratch, within
 
 ALONE_RECORDS = 200_000
@@ -66,7 +67,7 @@ def curate(recipe_path: Path, out: Path, work_dir: Path, engine: Engine, report:
                     )
         say(f"{len(inputs):,} files, {sum(one.file.size for one in inputs) / 1e6:,.1f} MB")
     report.say("engine", engine.line())
-    with run_folder(work_dir) as folder, spill_folder(folder, engine.local) as spill:
+    with run_folder(work_dir) as folder, spilling(folder, engine.local) as spill:
         ingested = ingest(job, inputs, engine, report)
         outcome, found = decide(job, ingested, work_dir / "corpus", folder, spill, engine, report)
         targets = mix(job, outcome, report)
@@ -110,7 +111,7 @@ def ingest(job: Job, inputs: list[Input], engine: Engine, report: Report) -> Ing
 
 
 def decide(
-    job: Job, ingested: Ingested, corpus: Path, folder: Path, spill: Path | None, engine: Engine, report: Report
+    job: Job, ingested: Ingested, corpus: Path, folder: Path, spill: Spill, engine: Engine, report: Report
 ) -> tuple[Outcome, SelectionReport]:
     """Filters, exact and near deduplication, and what the recipe selects of the rest.
 
@@ -123,7 +124,8 @@ def decide(
     )
     steps = steps_of(job.recipe, job.names, job.annotations)
     rules = tuple(rule for step in steps for rule in step.rules)
-    plan = decide_plan(job, ingested.records, corpus, folder, spill, rules, steps[0].grouping if steps else SOURCES)
+    grouping = steps[0].grouping if steps else SOURCES
+    plan = decide_plan(job, ingested.records, corpus, folder, spill, engine.local, rules, grouping)
     progress = {"survey": units, "conclude": units} | ({"bands": units} if plan.near else {})
     with report.stage("decide", progress, engine.progress) as say:
         from pipelines import graphs
@@ -190,7 +192,10 @@ def release(
     plan = release_plan(job.recipe, job.names, outcome, targets, samples, staging)
     for name in ("data", "ledger", "quarantine"):
         make_folder(staging / name)
-    steps = {"select": ingested.units, "write": sum(plan.partitions)}
+    steps = {"select": ingested.units, "write": sum(plan.partitions) * plan.pieces}
+    if plan.pieces > 1:
+        steps["bind"] = sum(plan.partitions)
+        make_folder(folder / "pieces")
     with report.stage("release", steps, engine.progress) as say:
         from pipelines import graphs
 
@@ -221,14 +226,11 @@ def run_folder(work_dir: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def spill_folder(folder: Path, local: bool) -> Iterator[Path | None]:
-    """Where a local run leaves what it shuffles, always on this machine's disk; None on a cluster, whose own shuffle
-    does it better."""
-    if not local:
-        yield None
-    elif is_remote(folder):
-        with tempfile.TemporaryDirectory(prefix="gristmill-spill-") as spill:
-            yield Path(spill)
+def spilling(folder: Path, local: bool) -> Iterator[Spill]:
+    """Where the run leaves large batches that it shuffles: a local run on this machine's disk, always."""
+    if local and is_remote(folder):
+        with tempfile.TemporaryDirectory(prefix="gristmill-spill-") as here:
+            yield spill_into(here)
     else:
         make_folder(folder / "spill")
-        yield folder / "spill"
+        yield spill_into(str(folder / "spill"))

@@ -30,7 +30,8 @@ from transforms.decide import (
 )
 from transforms.distance import Distance, EmitSample, EmitVectors, KeepApart, WalkClusters
 from transforms.ingest import IngestSplits
-from transforms.release import ReleasePlan, Select, Write
+from transforms.release import Bind, ReleasePlan, Select, Write
+from transforms.spill import Spill
 from transforms.standing import CENSUS_ROWS, TALLY_ROWS
 from transforms.units import Plan
 
@@ -56,7 +57,7 @@ def decide(pipeline: Any, plan: Plan, units: int) -> None:
             dropped
             | "left" >> beam.Flatten()
             | "bands" >> repartition(EmitBands(plan), "bands")
-            | "link" >> repartition(LinkBuckets(plan), "link")
+            | "link" >> repartition(LinkBuckets(plan, meet=plan.total <= ONE_WORKER), "link")
         )
         near = (
             _grouped(links, plan)
@@ -180,11 +181,13 @@ def release(pipeline: Any, plan: ReleasePlan, units: int) -> None:
     cuts: tuple[Any, ...] = ()
     if plan.quotas is not None:
         cuts = _cuts(start, plan.decide, plan.quotas)
-    _ = (
+    pieces = (
         start
         | "select" >> map_blocks(Select(plan), "select", extra=cuts)
         | "write" >> repartition(Write(plan), "write")
     )
+    if plan.pieces > 1:
+        _ = pieces | "bind" >> repartition(Bind(plan), "bind")
 
 
 def _cuts(start: Any, plan: Plan, quotas: Quotas) -> tuple[Any, ...]:
@@ -198,8 +201,8 @@ def _cuts(start: Any, plan: Plan, quotas: Quotas) -> tuple[Any, ...]:
     return (beam.pvalue.AsList(found),)
 
 
-def _moves(spill: str | None) -> tuple[Any, Any]:
-    """The two moves with the run's spill folder."""
+def _moves(spill: Spill | None) -> tuple[Any, Any]:
+    """The two moves, as the run spills."""
     return partial(MapBlocks, spill=spill), partial(Repartition, spill=spill)
 
 

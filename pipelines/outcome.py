@@ -23,12 +23,15 @@ from transforms.keys import hex_ids
 from transforms.lsh import curve, solve_bands
 from transforms.release import ReleasePlan, stage_of
 from transforms.signals import SignalSettings
+from transforms.spill import Spill
 from transforms.standing import MICRO
 from transforms.units import Plan, SourceRules
 from transforms.words import UNICODE_VERSION, WORDS_VERSION
 
-PART_ROWS = 50_000
-"""Records per part of a decision shuffle: tens of megabytes of features."""
+PART_ROWS, PART_ROWS_HERE, MOST_PARTS = 16_000, 50_000, 2048
+"""Records per part of a decision shuffle: a few megabytes of features, which a cluster sends to a worker as one
+message, several at a time. A local run maps files, and has fewer and larger parts for its speed. Parts are at most so
+many, because every unit sends a batch to each: on a cluster they grow from 33 million records on."""
 
 _MEASURES = ("rows", "turns", "words", "characters", "tokens")
 
@@ -38,11 +41,12 @@ def decide_plan(
     total: int,
     corpus: Path,
     folder: Path,
-    spill: Path | None,
+    spill: Spill | None,
+    local: bool,
     later_rules: tuple[str, ...],
     grouping: Grouping,
 ) -> Plan:
-    """The decision stages' shared settings; a local run spills large batches to ``spill``."""
+    """The decision stages' shared settings; ``spill``: where large batches lie meanwhile."""
     recipe, names = job.recipe, job.names
     exact, near = recipe.dedup.exact, recipe.dedup.near
     bands = solve_bands(near.similarity, float(near.recall), near.permutations) if near else None
@@ -64,10 +68,10 @@ def decide_plan(
         answers=near.answer_similarity if near else 0.0,
         bands=bands.bands if bands else 0,
         rows=bands.rows if bands else 0,
-        parts=max(8, ceil(total / PART_ROWS)),
+        parts=min(max(8, ceil(total / (PART_ROWS_HERE if local else PART_ROWS))), MOST_PARTS),
         seed=recipe.seed,
         mix_unit=recipe.mix.unit if recipe.mix else "rows",
-        spill=None if spill is None else str(spill),
+        spill=spill,
         later_rules=later_rules,
         weights=job.weights,
         curriculum=bool(recipe.release.curriculum),

@@ -12,9 +12,14 @@ from transforms.mix import Target
 from transforms.release import ReleasePlan
 from transforms.released import CurriculumStage, SourceFacts
 
+FACTOR = 1.2
+"""Arrow needs about a fifth more than the text: measured columns, ids, offsets."""
 SHARDS, LEAST_SHARD = 8, 8 << 20
 """A release of 64 MiB or more has at least eight shards, so that as many readers each have one; smaller ones have
 fewer, of about 8 MiB."""
+PIECE, MOST_PIECES = 16 << 20, 2048
+"""Bytes of a shard that a worker sorts at a time; and how many such pieces a release has at most, because every unit
+sends a batch to each. From 20 GiB of text on pieces grow."""
 
 
 def release_plan(
@@ -46,6 +51,9 @@ def release_plan(
     bounds = tuple(int(sum(shares[: number + 1]) * 2**64) for number in range(len(shares)))
     of_splits = [1 - sum(shares), *shares]
     stages = max(1, len(recipe.release.curriculum))
+    partitions = tuple(
+        stages * ceil(_partitions(size * float(share), int(recipe.release.shard)) / stages) for share in of_splits
+    )
     return ReleasePlan(
         decide=outcome.plan,
         sources=tuple(
@@ -55,9 +63,8 @@ def release_plan(
         quotas=quotas,
         splits=("train", *recipe.release.splits),
         split_bounds=bounds,
-        partitions=tuple(
-            stages * ceil(_partitions(size * float(share), int(recipe.release.shard)) / stages) for share in of_splits
-        ),
+        partitions=partitions,
+        pieces=max(1, min(ceil(FACTOR * size / sum(partitions) / PIECE), MOST_PIECES // sum(partitions))),
         curriculum=tuple(
             CurriculumStage(
                 None if one.sources is None else tuple(names.index(name) for name in one.sources),
@@ -75,6 +82,6 @@ def release_plan(
 
 
 def _partitions(text_bytes: float, shard_bytes: int) -> int:
-    """Shards of a split. Arrow needs about a fifth more than the text (measured columns, ids, offsets)."""
-    size = 1.2 * text_bytes
+    """Shards of a split."""
+    size = FACTOR * text_bytes
     return max(1, ceil(size / (0.9 * shard_bytes)), min(SHARDS, ceil(size / LEAST_SHARD)))

@@ -20,7 +20,6 @@ from pipelines import curate, graphs
 from pipelines.engine import Engine
 from schemas.record import CORPUS
 from tests.recipes import Row, chat, run, write_recipe
-from transforms import blocks
 from transforms.assemble import assemble
 from transforms.blocks import (
     Block,
@@ -34,6 +33,7 @@ from transforms.blocks import (
     number_key,
     split_by,
 )
+from transforms.spill import Spill
 
 CODER = RecordBatchCoder()
 TALK = {"messages": [{"role": "user", "content": "grain " * 20}, {"role": "assistant", "content": "flour"}]}
@@ -212,7 +212,7 @@ def test_hash_parts_are_even():
     assert abs(counts - 10_000).max() < 500
 
 
-def collect(folder: Path, given_blocks: list[Block], spill: str | None) -> dict[bytes, list[int]]:
+def collect(folder: Path, given_blocks: list[Block], spill: Spill | None) -> dict[bytes, list[int]]:
     """Regroup blocks by a row's last digit; the function sorts, as every function of ours does."""
 
     def spread(key: bytes, rows: pa.RecordBatch) -> Iterator[Block]:
@@ -233,8 +233,7 @@ def collect(folder: Path, given_blocks: list[Block], spill: str | None) -> dict[
 
 
 @pytest.mark.parametrize("spilling", [False, True])
-def test_repartition_does_not_depend_on_arrival(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spilling: bool):
-    monkeypatch.setattr(blocks, "SPILL_BYTES", 1)
+def test_repartition_does_not_depend_on_arrival(tmp_path: Path, spilling: bool):
     made = [
         (number_key(number), pa.record_batch({"n": pa.array(range(number, 90, 4), pa.int64())})) for number in range(4)
     ]
@@ -242,7 +241,7 @@ def test_repartition_does_not_depend_on_arrival(tmp_path: Path, monkeypatch: pyt
     for number, order in enumerate([made, made[::-1], [made[2], made[0], made[3], made[1]]]):
         for name in ("out", "spill"):
             (tmp_path / f"{name}{number}").mkdir()
-        spill = str(tmp_path / f"spill{number}") if spilling else None
+        spill = Spill(str(tmp_path / f"spill{number}"), 1) if spilling else None
         results.append(collect(tmp_path / f"out{number}", order, spill))
         assert bool(list((tmp_path / f"spill{number}").iterdir())) == spilling
     assert results[0] == results[1] == results[2]
@@ -289,7 +288,7 @@ def test_a_release_does_not_depend_on_where_rows_meet(tmp_path: Path, monkeypatc
     recipe = write_recipe(tmp_path, {"a": {"x.jsonl": rows}})
     contents = []
     for number, limit in enumerate([1, 1 << 40]):
-        monkeypatch.setattr(blocks, "SPILL_BYTES", limit)
+        monkeypatch.setattr("transforms.spill.ON_DISK", limit)
         contents.append(run(recipe, tmp_path / str(number)).contents())
     assert contents[0] == contents[1]
     assert len(list(itertools.chain(contents[0]))) > 4

@@ -39,7 +39,7 @@ def test_two_workers_give_the_same_bytes(tmp_path: Path, reference: dict[str, by
 
 
 def test_large_batches_go_through_files(tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("transforms.blocks.SPILL_BYTES", 1024)  # a cut, a side input of one row, is never larger
+    monkeypatch.setattr("transforms.spill.ON_DISK", 1024)  # a cut, a side input of one row, is never larger
     assert curated(tmp_path / "x", **EVERYTHING).contents() == reference
 
 

@@ -8,13 +8,9 @@ A block is ``(key, pyarrow.RecordBatch)``: a thousand to ten thousand rows under
 
 Both take ``function(key, rows) -> iterable of (key, batch)``, or of ``(output, key, batch)`` with named outputs.
 
-With a ``spill`` folder a large batch does not go through the runner: it is written to a file there and the shuffle
-carries the file's name. Beam's local runner keeps all that it shuffles in memory, twice, and passes it through one
-process; so a local run spills. On a cluster the runner's own shuffle does this better, and ``spill`` is None.
+With a ``spill`` a large batch does not go through the runner: the shuffle carries its place (``transforms.spill``).
 """
 
-import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,31 +21,16 @@ import pyarrow as pa
 from apache_beam.typehints.native_type_compatibility import convert_to_beam_type
 
 from transforms.progress import tick
+from transforms.spill import Spill, Spilled, encoded, fetch
 
 Block = tuple[bytes, pa.RecordBatch]
-_LZ4, _PLAIN = pa.ipc.IpcWriteOptions(compression="lz4"), pa.ipc.IpcWriteOptions()
-_TEXT = (pa.string(), pa.large_string(), pa.binary())
-
-SPILL_BYTES = 1 << 17
-"""Batches from this size on are spilled; below, a message is cheaper than a file."""
-
-# What travels instead of a spilled batch.
-_PIECE = pa.schema([("__piece", pa.string())])
-
-
-def _options(schema: pa.Schema) -> pa.ipc.IpcWriteOptions:
-    """Hashes and addresses do not compress; text does, by half and more."""
-    return _LZ4 if any(kind in _TEXT for kind in schema.types) else _PLAIN
 
 
 class RecordBatchCoder(beam.coders.Coder):
     """Arrow IPC on the wire: pickle would ship a slice with its whole parent (arrow GH-26685)."""
 
     def encode(self, value: pa.RecordBatch) -> bytes:
-        sink = pa.BufferOutputStream()
-        with pa.ipc.new_stream(sink, value.schema, options=_options(value.schema)) as writer:
-            writer.write_batch(value)
-        return sink.getvalue().to_pybytes()
+        return encoded(value).to_pybytes()
 
     def decode(self, encoded: bytes) -> pa.RecordBatch:
         return pa.ipc.open_stream(encoded).read_next_batch()
@@ -75,33 +56,24 @@ class _Apply(beam.DoFn):
         named: bool,
         stage: str,
         grouped: bool,
-        spill: str | None,
+        spill: Spill | None,
     ):
         self._function, self._named, self._stage = function, named, stage
         self._grouped, self._spill = grouped, spill
 
     def process(self, element: tuple[bytes, Any], *extra: Any) -> Iterator[Any]:
         key, rows = element
-        rows = pa.Table.from_batches([_fetch(batch) for batch in rows]) if self._grouped else _fetch(rows)
-        for *tag, target, batch in self._function(key, rows, *extra):
-            block = target, self._leave(batch)
-            yield beam.pvalue.TaggedOutput(tag[0], block) if self._named else block
+        rows = pa.Table.from_batches([fetch(batch) for batch in rows]) if self._grouped else fetch(rows)
+        with Spilled(self._spill) as spilled:
+            for *tag, target, batch in self._function(key, rows, *extra):
+                block = target, spilled.leave(batch)
+                yield beam.pvalue.TaggedOutput(tag[0], block) if self._named else block
         tick(self._stage)
 
-    def _leave(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        if self._spill is None or batch.nbytes < SPILL_BYTES:
-            return batch
-        path = os.path.join(self._spill, f"{uuid.uuid4().hex}.arrow")
-        with pa.ipc.new_file(path, batch.schema, options=_options(batch.schema)) as writer:
-            writer.write_batch(batch)
-        return pa.RecordBatch.from_arrays([pa.array([path])], schema=_PIECE)
-
-
-def _fetch(batch: pa.RecordBatch) -> pa.RecordBatch:
-    if not batch.schema.equals(_PIECE):
-        return batch
-    # Memory-mapped: numbers are used where they lie. A retried bundle reads the same file again.
-    return pa.ipc.open_file(pa.memory_map(batch[0][0].as_py())).get_batch(0)
+    def finish_bundle(self) -> None:
+        # What numpy and Arrow have freed goes back to the system, so that the next stage does not add to this one's
+        # most. (After each element it would cost a twentieth of the run: pages that come back are new ones.)
+        pa.system_memory_pool().release_unused()
 
 
 @dataclass
@@ -115,7 +87,7 @@ class MapBlocks(beam.PTransform):
     stage: str
     outputs: Sequence[str] = ()
     extra: Sequence[Any] = ()
-    spill: str | None = None
+    spill: Spill | None = None
     _grouped = False
 
     def __post_init__(self) -> None:

@@ -38,16 +38,18 @@ def bucket_edges(keys: npt.NDArray[np.uint64], addresses: Ints) -> tuple[Ints, I
 
 def contract(left: Ints, right: Ints) -> tuple[Ints, Ints]:
     """Connected components as stars: (member, smallest address of its component), the root itself left out."""
-    nodes, compact = np.unique(np.concatenate([left, right]), return_inverse=True)
-    a, b = compact[: len(left)], compact[len(left) :]
-    root = _components(a, b, len(nodes))
-    member = root != np.arange(len(nodes))
+    nodes = np.concatenate([left, right])
+    nodes.sort()
+    nodes = nodes[_changes(nodes)]
+    # Looked up, because np.unique's inverse needs five more arrays of this size.
+    root = _components(np.searchsorted(nodes, left), np.searchsorted(nodes, right), len(nodes))
+    member = np.flatnonzero(root != np.arange(len(nodes)))
     return nodes[member], nodes[root[member]]
 
 
-def _components(a: Ints, b: Ints, nodes: int) -> Ints:
+def _components(a: Ints, b: Ints, nodes: int) -> npt.NDArray[np.int32]:
     """Smallest node of each node's component, by hooking and pointer jumping (FastSV, Zhang et al. 2020)."""
-    parent = np.arange(nodes)
+    parent = np.arange(nodes, dtype=np.int32)
     while True:
         grand = parent[parent]
         before = parent.copy()

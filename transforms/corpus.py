@@ -163,6 +163,12 @@ def read_batch(path: str) -> pa.RecordBatch:
     return pa.ipc.open_file(mapped(path)).get_batch(0)
 
 
+def read_once(path: Path) -> pa.Table:
+    """A block file that is read once: what comes from a store is not kept for the next who asks."""
+    source = pa.BufferReader(read_bytes(path)) if is_remote(path) else pa.memory_map(str(path))
+    return pa.ipc.open_file(source).read_all()
+
+
 def block_name(number: int) -> str:
     return f"{number:05d}.arrow"
 

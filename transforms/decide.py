@@ -16,16 +16,19 @@ from transforms import components
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
 from transforms.collect import add_up, leave
-from transforms.corpus import read_batch, write_batch
+from transforms.corpus import read_batch, read_once, write_batch
 from transforms.exact import CANDIDATE, find_copies
 from transforms.filters import apply
 from transforms.keys import halves, mix
 from transforms.lsh import band_keys
 from transforms.near import band_rows, find_near, member_rows
 from transforms.standing import CENSUS_ROWS, Standing
-from transforms.storage import place
+from transforms.storage import files_in, place
 from transforms.units import Ints, Plan, UnitView
 from transforms.verdicts import EXACT, NEAR, NO_DROPS
+
+STARS = "stars"
+"""Files in the run's folder: the stars of each part of the bands."""
 
 # What filters say of each row of a unit: they are asked once.
 FILTERED = pa.schema([("rule", pa.int32()), ("value", pa.float64()), ("threshold", pa.float64())])
@@ -92,20 +95,28 @@ class EmitBands(_Stage):
         return split_by(batch, hash_parts(keys.reshape(-1), self.plan.parts))
 
 
+@dataclass(frozen=True)
 class LinkBuckets(_Stage):
-    """Part of the bands → stars of the groups seen there."""
+    """Part of the bands → stars of the groups seen there; ``meet``: left in a file, for one worker to merge."""
+
+    meet: bool
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
         members, roots = components.bucket_edges(np.asarray(table["band"]), np.asarray(table["address"]))
-        members, roots = components.contract(members, roots)
-        yield number_key(0), components.edges(members, roots)
+        stars = components.edges(*components.contract(members, roots))
+        if self.meet:
+            # All of them under one key would be one record to a runner, of any size.
+            leave(self.plan.folder, STARS, key, stars)
+            stars = stars.slice(0, 0)
+        yield number_key(0), stars
 
 
 class MergeStars(_Stage):
     """All stars → one root per grouped record, to the records' units."""
 
     def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
-        members, roots = components.contract(np.asarray(table["member"]), np.asarray(table["root"]))
+        stars = pa.concat_tables(read_once(file) for file in files_in(place(self.plan.folder), f"{STARS}-*.arrow"))
+        members, roots = components.contract(np.asarray(stars["member"]), np.asarray(stars["root"]))
         return self.route(_labels(members, roots))
 
 

@@ -28,8 +28,8 @@ MEMBER = pa.schema(
 )
 _SETS = ("shingles", "answers")
 
-_TOGETHER = 1 << 22
-"""Shingles of small groups that are decided together (16 MB); a larger group is decided alone."""
+_TOGETHER = 1 << 20
+"""Shingles of small groups that are decided together (4 MB); a larger group is decided alone."""
 _COPIED = 1 << 18
 """Shingles copied at a time."""
 

@@ -1,10 +1,15 @@
 """From verdicts to the release: the one place where text is moved, and moved once.
 
-cut (which record of the last bin is the last one) → select (kept rows to shards, every row to the ledger) → write.
+cut (which record of the last bin is the last one) → select (kept rows to pieces, every row to the ledger) → write
+(pieces, ledger files) → bind (the pieces of a shard, one after the other, to the shard).
+
+A piece is a range of a shard's order that fits a worker's memory many times over; a release of shards that small has
+one piece a shard, which is written as the shard itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,24 +24,28 @@ from transforms import shards
 from transforms.blocks import Block as Keyed
 from transforms.blocks import hash_parts, key_kind, key_number, number_key, split_by
 from transforms.collect import add_up, in_one, leave
-from transforms.corpus import read_batch
+from transforms.corpus import read_batch, read_once, write_batch
 from transforms.cut import Quotas
 from transforms.decontaminate.index import load
 from transforms.keys import U64, halves, hex_ids, seeded
 from transforms.keys import mix as mix64
 from transforms.released import CurriculumStage, SourceFacts, constant, measured, released, stages_of, tagged
 from transforms.sampling import sampled
+from transforms.spill import Spill
 from transforms.standing import Standing
 from transforms.storage import place
 from transforms.units import Plan, UnitView
 
 Ints = npt.NDArray[np.int64]
 
-SHARD_ROWS, LEDGER_PART, SELECTED_ROWS, SAMPLE_ROWS = b"shard", b"ledger", b"selected", b"sample"
+PIECE_ROWS, LEDGER_PART, SELECTED_ROWS, SAMPLE_ROWS = b"piece", b"ledger", b"selected", b"sample"
 """Kinds of keys out of ``Select``: one shuffle carries them all."""
 
-LEDGER_ROWS = 1 << 18
+LEDGER_ROWS = 1 << 16
 """Records per ledger file; a fixed number, so that the files do not depend on how the work was divided."""
+
+# A piece that lies sorted in the run's folder.
+PIECE = pa.schema([("piece", pa.int64()), ("rows", pa.int64()), ("bytes", pa.int64())])
 
 SELECTED = pa.schema(
     [("source", pa.int32()), ("split", pa.int32())]
@@ -67,6 +76,7 @@ class ReleasePlan:
     splits: tuple[str, ...]  # train first
     split_bounds: tuple[int, ...]  # upper bound of each split but train in the 64-bit hash space, ascending
     partitions: tuple[int, ...]  # per split, a multiple of the curriculum's stages
+    pieces: int  # of each partition
     curriculum: tuple[CurriculumStage, ...]
     samples: tuple[int, int] | None  # highest hashes of the samples for the portrait; None: no portrait
     shard_bytes: int
@@ -74,7 +84,7 @@ class ReleasePlan:
     staging: str
 
     @property
-    def spill(self) -> str | None:
+    def spill(self) -> Spill | None:
         return self.decide.spill
 
     def partition_name(self, number: int) -> str:
@@ -84,6 +94,9 @@ class ReleasePlan:
                 return f"{split}-{number:05d}"
             number -= partitions
         raise ValueError(f"partition {number} is beyond the last")
+
+    def piece_path(self, number: int) -> Path:
+        return place(self.decide.folder) / "pieces" / f"{number:08d}.arrow"
 
     def split_of(self, ids: tuple[U64, U64]) -> Ints:
         """Number of the split of each id [n]; by id, so that equal content is never on both sides."""
@@ -140,18 +153,18 @@ class Select:
         columns |= tagged(view, of, columns["task"], columns["language"])
         # Copies of a record are spread evenly round the order, so that none follows another.
         step = np.uint64(2**64 - 1) // taken[of].astype(np.uint64)
-        place = order[of] + copy.astype(np.uint64) * step
-        columns |= {"copy": pa.array(copy), shards.ORDER: pa.array(place)}
+        where = order[of] + copy.astype(np.uint64) * step
+        columns |= {"copy": pa.array(copy), shards.ORDER: pa.array(where)}
         names = [*RELEASE.names, shards.ORDER]
-        partition = np.zeros(len(of), np.int64)
+        piece = np.zeros(len(of), np.int64)
         first, stages = 0, max(1, len(plan.curriculum))
         for number, partitions in enumerate(plan.partitions):
             mine = split[of] == number
-            each = partitions // stages
-            partition[mine] = first + stage[of[mine]] * each + hash_parts(place[mine], each).astype(np.int64)
-            first += partitions
+            each = partitions // stages * plan.pieces
+            piece[mine] = first + stage[of[mine]] * each + hash_parts(where[mine], each).astype(np.int64)
+            first += partitions * plan.pieces
         batch = pa.RecordBatch.from_arrays([columns[name] for name in names], names)
-        yield from split_by(batch, partition, kind=SHARD_ROWS)
+        yield from split_by(batch, piece, kind=PIECE_ROWS)
 
     def _ledger(
         self, view: UnitView, verdicts: pa.RecordBatch, taken: npt.NDArray[np.int32], split: Ints
@@ -235,7 +248,7 @@ def _selected(view: UnitView, taken: npt.NDArray[np.int32], split: Ints) -> pa.R
 
 @dataclass(frozen=True)
 class Write:
-    """All rows of a shard, a ledger file or a source's statistics → the file; what is known of it for the command."""
+    """All rows of a piece, a ledger file or a source's statistics → the file; what is known of it for the command."""
 
     plan: ReleasePlan
 
@@ -250,7 +263,29 @@ class Write:
             file = staging / "ledger" / f"records-{number:05d}.parquet"
             leave(folder, "ledger", key, shards.write_ledger(table, file))
         else:
-            stem = staging / "data" / self.plan.partition_name(number)
-            files = shards.write_shard(table, stem, self.plan.shard_bytes, self.plan.row_group_bytes)
-            leave(folder, "shard", key, pa.concat_batches(list(files)))
+            rows = shards.in_order(table)
+            facts = {"piece": number, "rows": rows.num_rows, "bytes": shards.size_of(rows)}
+            if self.plan.pieces == 1:
+                _leave_shard(self.plan, number, [rows], facts["rows"], facts["bytes"])
+            else:
+                write_batch(self.plan.piece_path(number), in_one(rows))
+                yield number_key(number // self.plan.pieces), pa.RecordBatch.from_pylist([facts], PIECE)
+
+
+@dataclass(frozen=True)
+class Bind:
+    """What is known of a shard's pieces → the shard, which no worker ever holds."""
+
+    plan: ReleasePlan
+
+    def __call__(self, key: bytes, table: pa.Table) -> Iterator[Keyed]:
+        pieces = (self.plan.piece_path(number) for number in sorted(table["piece"].to_pylist()))
+        rows, size = (pc.sum(table[name]).as_py() for name in ("rows", "bytes"))
+        _leave_shard(self.plan, key_number(key), (read_once(path) for path in pieces), rows, size)
         return iter(())
+
+
+def _leave_shard(plan: ReleasePlan, number: int, sorted_rows: Iterable[pa.Table], rows: int, size: int) -> None:
+    stem = place(plan.staging) / "data" / plan.partition_name(number)
+    files = shards.write_shard(sorted_rows, rows, size, stem, plan.shard_bytes, plan.row_group_bytes)
+    leave(plan.decide.folder, "shard", number_key(number), pa.concat_batches(list(files)))

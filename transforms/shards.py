@@ -1,7 +1,7 @@
 """Shards: sorted, bounded in bytes, with row groups of a few megabytes, the same bytes every time."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +23,14 @@ FILE = pa.schema(
     + [(name, pa.int64()) for name in ("rows", "bytes", "characters", "words", "tokens", "answer_tokens")]
 )
 _DICTIONARY = ["source", "origin", "generator", "license", "language", "task", "tools"]
+_TOTALS = ("characters", "words", "tokens", "answer_tokens")
 _LEDGER_DICTIONARY = ["source", "file", "verdict", "stage", "rule", "split"]
 
 
-def write_shard(table: pa.Table, stem: Path, shard_bytes: int, row_group_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Sort ``table`` (RELEASE and ORDER columns) and write it as ``<stem>-<k>.parquet``, several where it is too large.
+def in_order(table: pa.Table) -> pa.Table:
+    """Rows of RELEASE and ORDER sorted by ORDER, which is left out.
 
-    Yields a FILE row per file. Ties in the order go to id and copy, which no two rows share unless they are equal.
+    Ties go to id and copy, which no two rows share unless they are equal.
     """
     table = table.combine_chunks()
     order = np.asarray(table[ORDER])
@@ -38,28 +39,79 @@ def write_shard(table: pa.Table, stem: Path, shard_bytes: int, row_group_bytes: 
     else:
         keys = [(ORDER, "ascending"), ("id", "ascending"), ("copy", "ascending")]
         ranking = pc.sort_indices(table.select([ORDER, "id", "copy"]), sort_keys=keys)
-    table = table.drop_columns([ORDER]).take(ranking)
-    files = max(1, -(-table.nbytes // shard_bytes))
-    bounds = [table.num_rows * part // files for part in range(files + 1)]
+    return table.drop_columns([ORDER]).take(ranking).cast(RELEASE)
+
+
+def write_shard(
+    sorted_rows: Iterable[pa.Table], rows: int, size: int, stem: Path, shard_bytes: int, row_group_bytes: int
+) -> Iterator[pa.RecordBatch]:
+    """Write ``rows`` rows of ``size`` bytes as ``<stem>-<k>.parquet``, several files where they are too large.
+
+    The tables are written one after the other; besides one of them a worker holds one row group. Yields a FILE row per
+    file. The bytes do not depend on how the rows are divided into tables.
+    """
+    files = max(1, -(-size // shard_bytes))
+    stream = _Stream(sorted_rows)
     for part in range(files):
-        rows = table.slice(bounds[part], bounds[part + 1] - bounds[part])
-        if rows.num_rows:
-            yield _write(rows, stem.with_name(f"{stem.name}-{part:03d}.parquet"), row_group_bytes)
+        mine = rows * (part + 1) // files - rows * part // files
+        if mine:
+            groups = max(1, round(size * mine / rows / row_group_bytes))
+            yield _write(stream, mine, -(-mine // groups), stem.with_name(f"{stem.name}-{part:03d}.parquet"))
 
 
-def _write(rows: pa.Table, path: Path, row_group_bytes: int) -> pa.RecordBatch:
-    totals = {name: int(pc.sum(rows[name]).as_py() or 0) for name in ("characters", "words", "tokens", "answer_tokens")}
-    # Without a tokenizer there is no count, which is not the same as none.
-    counted = {name: total for name, total in totals.items() if rows[name].null_count < rows.num_rows}
-    footer = {"gristmill.rows": str(rows.num_rows)} | {f"gristmill.{key}": str(sum_) for key, sum_ in counted.items()}
-    schema = RELEASE.with_metadata(footer)
-    groups = max(1, round(rows.nbytes / row_group_bytes))
+class _Stream:
+    """Tables, read by so many rows at a time."""
+
+    def __init__(self, tables: Iterable[pa.Table]):
+        self._tables, self._rest = iter(tables), RELEASE.empty_table()
+
+    def next(self, rows: int) -> pa.Table:
+        found = []
+        while rows > self._rest.num_rows:
+            found.append(self._rest)
+            rows -= self._rest.num_rows
+            self._rest = next(self._tables)
+        found.append(self._rest.slice(0, rows))
+        self._rest = self._rest.slice(rows)
+        # In one piece: Parquet's pages end where a chunk ends.
+        return pa.concat_tables(found).combine_chunks()
+
+
+def _write(stream: _Stream, rows: int, group: int, path: Path) -> pa.RecordBatch:
+    """The next ``rows`` rows as a file with row groups of ``group`` rows."""
+    totals, counted = dict.fromkeys(_TOTALS, 0), set()
     with replacing(path) as staging:
-        pq.write_table(
-            rows.cast(schema), staging, row_group_size=-(-rows.num_rows // groups),
-            compression="zstd", compression_level=3, use_dictionary=_DICTIONARY, write_page_index=True,
-        )  # fmt: skip
-        return file_row(staging, path.name, rows.num_rows, totals)
+        with pq.ParquetWriter(
+            staging, RELEASE, compression="zstd", compression_level=3, use_dictionary=_DICTIONARY,
+            write_page_index=True,
+        ) as writer:  # fmt: skip
+            for first in range(0, rows, group):
+                table = stream.next(min(group, rows - first))
+                for name in _TOTALS:
+                    totals[name] += pc.sum(table[name]).as_py() or 0
+                    if table[name].null_count < table.num_rows:
+                        counted.add(name)
+                writer.write_table(table)
+            # Without a tokenizer there is no count, which is not the same as none.
+            footer = {"rows": rows} | {name: totals[name] for name in _TOTALS if name in counted}
+            writer.add_key_value_metadata({f"gristmill.{name}": str(total) for name, total in footer.items()})
+        return file_row(staging, path.name, rows, totals)
+
+
+def size_of(table: pa.Table) -> int:
+    """Uncompressed bytes of a table's rows, however they are cut into chunks: values and offsets, not bitmaps."""
+    return sum(_size_of(chunk) for column in table.columns for chunk in column.chunks)
+
+
+def _size_of(array: pa.Array) -> int:
+    kind = array.type
+    if pa.types.is_struct(kind):
+        return sum(_size_of(field) for field in array.flatten())
+    if pa.types.is_list(kind):
+        return 4 * len(array) + _size_of(array.flatten())
+    if pa.types.is_string(kind):
+        return 4 * len(array) + (pc.sum(pc.binary_length(array)).as_py() or 0)
+    return len(array) * -(-kind.bit_width // 8)  # a bit counts as a byte, so that sums do not depend on the cut
 
 
 def write_ledger(table: pa.Table, path: Path) -> pa.RecordBatch:

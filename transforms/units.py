@@ -14,6 +14,7 @@ from transforms.corpus import Block, annotation_path, read_batch, read_sets, rea
 from transforms.filters import Chosen
 from transforms.near import take_ragged
 from transforms.shingles import Ragged
+from transforms.spill import Spill
 from transforms.storage import place
 from transforms.survivors import survivor_order
 
@@ -51,7 +52,7 @@ class Plan:
     parts: int
     seed: int
     mix_unit: str  # of the mix: rows, characters, tokens, supervised_tokens
-    spill: str | None  # folder for large batches of a local run
+    spill: Spill | None  # where large batches lie meanwhile
     later_rules: tuple[str, ...] = ()  # of the stages after deduplication, in their order
     weights: tuple[tuple[str, float], ...] = ()  # of the quality score, empty when nothing asks for it
     benchmarks: tuple[str, str] | None = None  # path and digest of the index of benchmarks

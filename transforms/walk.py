@@ -27,8 +27,8 @@ _BLOCK = 1 << 11
 _GROWTH = 4
 _HUB_SHARE = 32
 """In a block, a record is compared with all the rest as long as that drops more than one in so many."""
-_PAIRS = 1 << 20
-"""Candidates looked at before the next ones are drawn: 50 MB with all that is noted about them."""
+_PAIRS = 1 << 18
+"""Candidates looked at before the next ones are drawn: 12 MB with all that is noted about them."""
 _SLACK = 1e-6
 """Keeps rounding in bounds from losing a pair; a looser bound only costs time."""
 _LOW, _32 = np.uint64(0xFFFFFFFF), np.uint64(32)
