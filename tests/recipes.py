@@ -95,10 +95,10 @@ def read(file: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def run(recipe: Path, out: Path, work: Path | None = None, workers: int = 1) -> Published:
-    """Curate with the local runner; the work folder is inside ``out`` unless named."""
-    with Engine(workers) as engine:
-        return Published(curate(recipe, out, work or out / ".gristmill", engine, Report(quiet=True)))
+def run(recipe: Path, out: Path, work: Path | None = None, workers: int = 1, engine: str | None = None) -> Published:
+    """Curate, with the local runner unless another is named; the work folder is inside ``out`` unless named."""
+    with Engine(workers, engine) as one:
+        return Published(curate(recipe, out, work or out / ".gristmill", one, Report(quiet=True)))
 
 
 def published(out: Path) -> list[Path]:

@@ -132,8 +132,14 @@ def break_message(patch: pytest.MonkeyPatch) -> None:
 
 
 def break_shard(patch: pytest.MonkeyPatch) -> None:
-    real = shards.write_shard
-    patch.setattr(shards, "write_shard", lambda table, *rest: real(lose_last(table), *rest))
+    real = shards.in_order
+    patch.setattr(shards, "in_order", lambda table: real(lose_last(table)))
+
+
+def break_bind(patch: pytest.MonkeyPatch) -> None:
+    real = release.Bind.__call__
+    patch.setattr("pipelines.shares.PIECE", 16)
+    patch.setattr(release.Bind, "__call__", lambda self, key, table: real(self, key, lose_last(table)))
 
 
 def break_blocks(patch: pytest.MonkeyPatch) -> None:
@@ -158,6 +164,7 @@ BREAKS = [
     break_tally,
     break_message,
     break_shard,
+    break_bind,
     break_blocks,
     break_quarantine,
 ]

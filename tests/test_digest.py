@@ -9,6 +9,7 @@ import pytest
 
 from pipelines import inputs
 from tests.recipes import Published, Row, chat, run, write_recipe
+from transforms import release
 
 WORDS = [
     "mill",
@@ -72,12 +73,12 @@ def curated(folder: Path, **changes: Any) -> Published:
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    release = curated(tmp_path_factory.mktemp("digest") / "reference")
-    manifest = release.manifest
+    made = curated(tmp_path_factory.mktemp("digest") / "reference")
+    manifest = made.manifest
     assert manifest.digest() == manifest.release_digest
-    assert sum(path.startswith("data/train") for path in release.contents()) > 2
+    assert sum(path.startswith("data/train") for path in made.contents()) > 2
     assert all(account.kept and account.dropped for account in manifest.sources.values())
-    return release.contents()
+    return made.contents()
 
 
 @pytest.mark.parametrize(
@@ -96,8 +97,26 @@ def test_units_do_not_reach_the_bytes(tmp_path: Path, reference: dict[str, bytes
 def test_partitions_do_not_reach_the_bytes(
     tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("pipelines.outcome.PART_ROWS", 20)
+    monkeypatch.setattr("pipelines.outcome.PART_ROWS_HERE", 20)
     assert curated(tmp_path / "x").contents() == reference
+
+
+@pytest.mark.parametrize(("piece", "most"), [(1, 1 << 40), (2000, 1 << 40), (1, 70)])
+def test_pieces_of_shards_do_not_reach_the_bytes(
+    tmp_path: Path, reference: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, piece: int, most: int
+):
+    monkeypatch.setattr("pipelines.shares.PIECE", piece)
+    monkeypatch.setattr("pipelines.shares.MOST_PIECES", most)
+    bound: list[int] = []
+    real = release.Bind.__call__
+
+    def counted(self: release.Bind, key: bytes, table: Any) -> Any:
+        bound.append(len(table))
+        return real(self, key, table)
+
+    monkeypatch.setattr(release.Bind, "__call__", counted)
+    assert curated(tmp_path / "x").contents() == reference
+    assert max(bound) > 1
 
 
 def test_order_of_sources_files_and_keys_does_not_reach_the_bytes(

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from schemas.errors import GristmillError
 from schemas.record import RELEASE
 from transforms.blocks import hash_parts
 from transforms.shards import ORDER, in_order, size_of, write_shard
@@ -107,3 +108,12 @@ def test_footer_tells_the_sums_and_not_what_was_not_counted(tmp_path: Path, toke
     assert (b"gristmill.tokens" in told) == tokens
     if tokens:
         assert told[b"gristmill.tokens"] == str(sum(range(ROWS))).encode()
+
+
+@pytest.mark.parametrize(
+    ("counted", "said"), [(ROWS + 2, "hold 2 rows less than"), (ROWS - 3, "hold 3 rows more than")]
+)
+def test_pieces_that_changed_stop_the_run(tmp_path: Path, counted: int, said: str):
+    tables = pieces(rows(), 3)
+    with pytest.raises(GristmillError, match=said):
+        list(write_shard(tables, counted, 1, tmp_path / "train-00000", 1 << 30, 8192))

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from schemas.errors import GristmillError
 from schemas.ledger import LEDGER
 from schemas.record import RELEASE
 from transforms.storage import opened, replacing
@@ -57,6 +58,7 @@ def write_shard(
         if mine:
             groups = max(1, round(size * mine / rows / row_group_bytes))
             yield _write(stream, mine, -(-mine // groups), stem.with_name(f"{stem.name}-{part:03d}.parquet"))
+    stream.end()
 
 
 class _Stream:
@@ -66,15 +68,25 @@ class _Stream:
         self._tables, self._rest = iter(tables), RELEASE.empty_table()
 
     def next(self, rows: int) -> pa.Table:
+        """The next rows; raises GristmillError where there are fewer."""
         found = []
         while rows > self._rest.num_rows:
             found.append(self._rest)
             rows -= self._rest.num_rows
-            self._rest = next(self._tables)
+            following = next(self._tables, None)
+            if following is None:
+                raise GristmillError(f"a shard's pieces hold {rows} rows less than was counted; nothing was published")
+            self._rest = following
         found.append(self._rest.slice(0, rows))
         self._rest = self._rest.slice(rows)
         # In one piece: Parquet's pages end where a chunk ends.
         return pa.concat_tables(found).combine_chunks()
+
+    def end(self) -> None:
+        """Raises GristmillError where rows are left."""
+        left = self._rest.num_rows + sum(table.num_rows for table in self._tables)
+        if left:
+            raise GristmillError(f"a shard's pieces hold {left} rows more than was counted; nothing was published")
 
 
 def _write(stream: _Stream, rows: int, group: int, path: Path) -> pa.RecordBatch:

@@ -23,7 +23,7 @@ IN_STORE = 1 << 20
 
 _LZ4, _PLAIN = pa.ipc.IpcWriteOptions(compression="lz4"), pa.ipc.IpcWriteOptions()
 _TEXT = (pa.string(), pa.large_string(), pa.binary())
-_ALIGNED = 64
+_ALIGNED = 8  # as Arrow's buffers are within a stream
 # What travels instead of a spilled batch.
 _PLACE = pa.schema([("__file", pa.string()), ("__offset", pa.int64())])
 
