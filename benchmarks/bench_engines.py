@@ -27,7 +27,7 @@ import psutil
 
 from benchmarks.bench_scale import RECIPE
 from benchmarks.perturbed_rows import write
-from benchmarks.processes import Failed, _sizes, _tree
+from benchmarks.processes import Failed, sizes_of, tree_of
 from benchmarks.runs import BUILD, ROOT, write_recipe
 
 FOLDER = BUILD / "engines"
@@ -79,6 +79,7 @@ def recipe_of(name: str) -> Path:
         return ROOT / "examples" / "quickstart" / "recipe.yaml"
     if name == "shared":
         return write_recipe("shared_data.yaml", FOLDER / "shared.yaml")
+    FOLDER.mkdir(parents=True, exist_ok=True)  # rows that were made before are the same
     rows = FOLDER / f"rows-{name}.jsonl"
     if not rows.exists():
         write(int(name), rows)
@@ -89,6 +90,7 @@ def recipe_of(name: str) -> Path:
 
 def run(engine: Engine, recipe: Path, out: str | None, memory: bool) -> Cost:
     """One command from nothing."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=FOLDER) as folder:
         place = f"{out.rstrip('/')}/{uuid.uuid4().hex[:8]}" if out else f"{folder}/out"
         command = [sys.executable, "-m", "pipelines.cli", "curate", str(recipe), "--out", place, *engine.options]
@@ -144,10 +146,10 @@ class _Peak(threading.Thread):
     def run(self) -> None:
         alone = self.engine.name in ("local-1", "prism")
         while not self.over.wait(0.25):
-            pids = _tree(self.command) + [process.pid for process in self.engine.cluster]
+            pids = tree_of(self.command) + [process.pid for process in self.engine.cluster]
             for pid in pids if not alone else [self.command]:
                 if alone or _is_worker(pid):
-                    self.most = max(self.most, _sizes(pid)[0])
+                    self.most = max(self.most, sizes_of(pid)[0])
 
 
 def _is_worker(pid: int) -> bool:
@@ -159,7 +161,6 @@ def _is_worker(pid: int) -> bool:
 
 
 def bench(engines: list[Engine], inputs: list[str], rounds: int, out: str | None, memory: bool) -> str:
-    FOLDER.mkdir(parents=True, exist_ok=True)  # rows that were made before are the same
     lines = [
         "| input | engine | seconds | CPU s | of it JVMs | CPU to the first engine | largest worker MB | stages |",
         "|---" * 8 + "|",

@@ -99,9 +99,7 @@ def bench(rounds: int, counts: tuple[int, int]) -> str:
         ("deduplication part", large.dedup, small.dedup),
     ):
         grown = ratio(ours, base)
-        lines.append(
-            f"| time of the {name}, large to small | {grown:.1f} | {most:.0f} | {verdict(grown, most)} |"
-        )
+        lines.append(f"| time of the {name}, large to small | {grown:.1f} | {most:.0f} | {verdict(grown, most)} |")
     for size in sizes:
         if loop:
             rate = ratio(size.rates, loop)
@@ -114,9 +112,7 @@ def bench(rounds: int, counts: tuple[int, int]) -> str:
         limit = FIXED_BYTES + PER_BYTE * kept
         memory = size.command.memory(0.02 if size is small else 0.1)
         title = f"peak memory (PSS) at {size.rows:,} rows, {kept / 1e6:,.0f} MB of text kept"
-        lines.append(
-            f"| {title} | {memory.pss / 1e6:,.0f} MB | {limit / 1e6:,.0f} MB | {verdict(memory.pss, limit)} |"
-        )
+        lines.append(f"| {title} | {memory.pss / 1e6:,.0f} MB | {limit / 1e6:,.0f} MB | {verdict(memory.pss, limit)} |")
     lines += ["", "Seconds, median (least to greatest):", "", "| rows | | whole | stages | rows/s per core |"]
     lines += ["|---|---|---|---|---|"]
     for size in sizes:
@@ -124,9 +120,7 @@ def bench(rounds: int, counts: tuple[int, int]) -> str:
             stages = runs.stage_medians([run.stages for run in measured])
             rate_cell = f"{median(size.rates):,.0f}" if measured is size.part else ""
             whole = spread([run.seconds for run in measured])
-            lines.append(
-                f"| {size.rows:,} ({size.bytes / 1e6:,.0f} MB) | {what} | {whole} | {stages} | {rate_cell} |"
-            )
+            lines.append(f"| {size.rows:,} ({size.bytes / 1e6:,.0f} MB) | {what} | {whole} | {stages} | {rate_cell} |")
     if loop:
         lines.append(f"| {LOOP_ROWS:,} | rensa loop, one core | | | {median(loop):,.0f} |")
     else:
@@ -135,9 +129,7 @@ def bench(rounds: int, counts: tuple[int, int]) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs=2, default=(100_000, 1_000_000), metavar=("SMALL", "LARGE"))
     arguments = parser.parse_args()

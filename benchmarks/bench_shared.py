@@ -52,9 +52,7 @@ def bench(rounds: int) -> str:
         return f"## All shared data\n\nSkipped: {reason}.\n"
     shutil.rmtree(FOLDER, ignore_errors=True)
     recipe = runs.write_recipe("shared_data.yaml", FOLDER / "recipe.yaml")
-    other = runs.write_recipe(
-        "shared_data.yaml", FOLDER / "other.yaml", [(r"similarity: 0\.8\b", "similarity: 0.85")]
-    )
+    other = runs.write_recipe("shared_data.yaml", FOLDER / "other.yaml", [(r"similarity: 0\.8\b", "similarity: 0.85")])
     command = Command(recipe, FOLDER / "ours")
     peers = [Peer(words) for words in SPLITTERS] if runs.why_not() is None else []
     cold, again, part = [], [], []
@@ -74,9 +72,7 @@ def bench(rounds: int) -> str:
     lines += ["| figure | measured | target | |", "|---|---|---|---|"]
     for peer in peers:
         title = SPLITTERS[peer.words]
-        lines.append(
-            _row(f"whole run, to datatrove's MinHash alone ({title})", ratio(whole, peer.whole), 1 / 6)
-        )
+        lines.append(_row(f"whole run, to datatrove's MinHash alone ({title})", ratio(whole, peer.whole), 1 / 6))
         lines.append(_row(f"deduplication part, to the same ({title})", ratio(dedup, peer.alone), 1 / 12))
     lines.append(_row("re-run with another similarity, to the first run", ratio(warm, whole), 1 / 3))
     pss, rss = max(one.pss for one in memory), max(one.rss for one in memory)
@@ -106,8 +102,6 @@ def _row(title: str, value: float, limit: float) -> str:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     print(bench(parser.parse_args().rounds))

@@ -46,9 +46,7 @@ def run(rows: Path, work: Path, words: str, workers: int) -> dict[str, Any]:
     shutil.rmtree(work, ignore_errors=True)
     config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
     reader = JsonlReader(str(rows))
-    signatures, buckets, remove, kept = (
-        str(work / name) for name in ("signatures", "buckets", "remove", "kept")
-    )
+    signatures, buckets, remove, kept = (str(work / name) for name in ("signatures", "buckets", "remove", "kept"))
     language = Split("eng") if words == "split" else words
     tasks = len(list(rows.glob("*.jsonl")))
     stages: dict[str, tuple[int, list[Any]]] = {
@@ -68,9 +66,7 @@ def run(rows: Path, work: Path, words: str, workers: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--words", default="split")

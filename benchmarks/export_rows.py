@@ -49,9 +49,7 @@ def export(work_dir: Path, folder: Path, files: int = 2, limit: int | None = Non
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work_dir", type=Path)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--files", type=int, default=2)

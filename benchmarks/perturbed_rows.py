@@ -52,9 +52,7 @@ class Rows:
             bounds.append(len(self.words))
         self.bounds, self.prompts = np.array(bounds), np.array(prompts)
         draw = np.random.default_rng(SEED).random((count, 3))
-        self.kind = np.where(
-            draw[:, 0] < NEAR_SHARE, NEAR, np.where(draw[:, 0] < NEAR_SHARE + EXACT_SHARE, EXACT, NEW)
-        )
+        self.kind = np.where(draw[:, 0] < NEAR_SHARE, NEAR, np.where(draw[:, 0] < NEAR_SHARE + EXACT_SHARE, EXACT, NEW))
         self.base = (draw[:, 1] * len(prompts)).astype(np.int64)
         long = np.diff(self.bounds)[self.base] >= WORDS_PER_EDIT
         eligible = np.flatnonzero((self.kind == NEW) & long)
@@ -115,9 +113,7 @@ def write(count: int, path: Path, data: Path = DATA) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("count", type=int)
     parser.add_argument("path", type=Path)
     arguments = parser.parse_args()

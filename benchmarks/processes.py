@@ -48,7 +48,7 @@ def peak_memory(command: Sequence[str], interval: float = 0.02) -> Memory:
     pss = rss = samples = 0
     while process.poll() is None:
         begin = time.perf_counter()
-        sizes = [_sizes(one) for one in _tree(process.pid)]
+        sizes = [sizes_of(one) for one in tree_of(process.pid)]
         pss = max(pss, sum(one[0] for one in sizes))
         rss = max(rss, sum(one[1] for one in sizes))
         samples += 1
@@ -58,7 +58,7 @@ def peak_memory(command: Sequence[str], interval: float = 0.02) -> Memory:
     return Memory(pss, rss, samples)
 
 
-def _tree(pid: int) -> list[int]:
+def tree_of(pid: int) -> list[int]:
     """The process and all its descendants."""
     found, todo = [], [pid]
     while todo:
@@ -72,7 +72,7 @@ def _tree(pid: int) -> list[int]:
     return found
 
 
-def _sizes(pid: int) -> tuple[int, int]:
+def sizes_of(pid: int) -> tuple[int, int]:
     """(PSS, RSS) in bytes; nothing for a process that has ended."""
     try:
         lines = (PROC / str(pid) / "smaps_rollup").read_text().split("\n")[1:]

@@ -1,10 +1,11 @@
 """Input that is as uneven as real input gets: does time stay in proportion, and memory in bounds?
 
-    python -m benchmarks.skew [--rows 50000 200000] [--rounds 1]
+    python -m benchmarks.skew [--rows 50000 200000] [--engines local-2 flink-2]
 
 ``even`` is ``perturbed_rows`` in ten sources of one size. ``source`` has 90 % of the same rows in one of ten sources.
 ``cluster`` has 30 % near duplicates of one text (two of 240 words exchanged, at any place). ``record`` has one answer
-of 50 MB. Each from nothing on two local workers; growth is the large size's time over the small one's.
+of 50 MB. One run each from nothing, on engines as ``bench_engines`` knows them; growth is the large size's time over
+that of the small one. The releases of all engines must have one digest.
 """
 
 import argparse
@@ -16,8 +17,10 @@ from pathlib import Path
 import numpy as np
 import orjson
 
+from benchmarks.bench_engines import Engine, run
 from benchmarks.perturbed_rows import SEED, Rows
-from benchmarks.runs import BUILD, Command, median
+from benchmarks.processes import Failed
+from benchmarks.runs import BUILD
 
 FOLDER = BUILD / "skew"
 SOURCES, MOST, CLUSTER = 10, 0.9, 0.3
@@ -69,36 +72,37 @@ def make(kind: str, count: int) -> Path:
     return path
 
 
-def bench(counts: list[int], rounds: int) -> str:
+def bench(counts: list[int], engines: list[Engine]) -> str:
     shutil.rmtree(FOLDER, ignore_errors=True)
     small, large = sorted(counts)
     lines = [
-        f"| input | {small:,} rows, s | {large:,} rows, s | growth (rows: {large / small:.0f}) | to even, at {large:,} "
-        "| stages | peak of all processes MB | rows released |",
+        f"| input | engine | {small:,} rows, s | {large:,} rows, s | growth (rows: {large / small:.0f}) "
+        f"| to even, at {large:,} | stages | largest worker MB |",
         "|---" * 8 + "|",
     ]
-    even = 0.0
+    even: dict[Engine, float] = {}
     for kind in KINDS:
-        commands = {count: Command(make(kind, count), FOLDER / f"{kind}-{count}" / "run") for count in (small, large)}
-        runs = {count: [command.cold() for _ in range(rounds)] for count, command in commands.items()}
-        seconds = {count: median([run.seconds for run in found]) for count, found in runs.items()}
-        even = even or seconds[large]
-        last = runs[large][-1]
-        stages = ", ".join(f"{name} {value:.1f}" for name, value in last.stages.items())
-        released = json.loads((last.release / "manifest.json").read_text())["splits"]["train"]["rows"]
-        peak = commands[large].memory(0.1).pss / 1e6
-        lines.append(
-            f"| {kind} | {seconds[small]:.1f} | {seconds[large]:.1f} | {seconds[large] / seconds[small]:.1f} "
-            f"| {seconds[large] / even:.2f} | {stages} | {peak:,.0f} | {released:,} |"
-        )
-        shutil.rmtree(FOLDER / f"{kind}-{small}")
-        shutil.rmtree(FOLDER / f"{kind}-{large}")
+        recipes = {count: make(kind, count) for count in (small, large)}
+        costs = {(engine, count): run(engine, recipes[count], None, True) for engine in engines for count in recipes}
+        for count in recipes:
+            if len({costs[engine, count].digest for engine in engines}) != 1:
+                raise Failed(f"{kind}, {count:,} rows: the engines give different releases")
+        for engine in engines:
+            little, much = costs[engine, small], costs[engine, large]
+            stages = ", ".join(f"{name} {value:.1f}" for name, value in much.stages.items())
+            lines.append(
+                f"| {kind} | {engine.name} | {little.seconds:.1f} | {much.seconds:.1f} "
+                f"| {much.seconds / little.seconds:.1f} | {much.seconds / even.setdefault(engine, much.seconds):.2f} "
+                f"| {stages} | {much.peak / 1e6:,.0f} |"
+            )
+        for recipe in recipes.values():
+            shutil.rmtree(recipe.parent)
     return "\n".join(lines)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Uneven input: time and memory.")
     parser.add_argument("--rows", type=int, nargs=2, default=(50_000, 200_000), metavar=("SMALL", "LARGE"))
-    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--engines", nargs="+", default=["local-2"])
     arguments = parser.parse_args()
-    print(bench(list(arguments.rows), arguments.rounds))
+    print(bench(list(arguments.rows), [Engine(name) for name in arguments.engines]))

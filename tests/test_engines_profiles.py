@@ -6,11 +6,16 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent import futures
 from pathlib import Path
+from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import pytest
+from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 
 from pipelines.engine import Engine
+from pipelines.engines.checks import lacking
 from pipelines.engines.facts import plain, told
 from pipelines.engines.flink import FlinkRest
 from pipelines.engines.profiles import PROFILES, choose, worker_command
@@ -108,6 +113,36 @@ def test_an_endpoint_that_does_not_answer(tmp_path: Path):
 def test_an_endpoint_that_is_something_else(tmp_path: Path, deaf: str):
     with Engine(1, "flink", (f"--job_endpoint={deaf}",)) as engine, pytest.raises(GristmillError, match=deaf):
         engine.check(tmp_path, tmp_path)
+
+
+@pytest.fixture
+def of_spark() -> Iterator[str]:
+    """A job server that knows the options of Spark's."""
+    server = grpc.server(futures.ThreadPoolExecutor(1))
+
+    class Service(beam_job_api_pb2_grpc.JobServiceServicer):
+        def DescribePipelineOptions(self, request: Any, context: Any) -> Any:
+            known = [beam_job_api_pb2.PipelineOptionDescriptor(name=name) for name in ("job_name", "spark_master")]
+            return beam_job_api_pb2.DescribePipelineOptionsResponse(options=known)
+
+    beam_job_api_pb2_grpc.add_JobServiceServicer_to_server(Service(), server)
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+def test_a_job_server_of_another_engine(tmp_path: Path, of_spark: str, monkeypatch: pytest.MonkeyPatch):
+    given = (f"--job_endpoint={of_spark}",)
+    sentence = pytest.raises(GristmillError, match=f"server at {of_spark} is another engine's .* start one of Flink")
+    with Engine(1, "flink", given) as engine, sentence:
+        engine.check(tmp_path, tmp_path)
+    with Engine(1, "spark", given) as engine:
+        engine.check(tmp_path, tmp_path)
+    monkeypatch.setenv("GRISTMILL_FLINK_ENDPOINT", of_spark)
+    monkeypatch.setenv("GRISTMILL_SPARK_ENDPOINT", of_spark)
+    assert "another engine's" in lacking(choose("flink", 1, None))
+    assert "job server" not in lacking(choose("spark", 1, None))
 
 
 def test_dataflow_needs_a_project_and_a_bucket(tmp_path: Path):

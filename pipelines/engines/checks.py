@@ -15,7 +15,7 @@ SECONDS = 3.0
 
 
 def check_endpoint(profile: Profile, endpoint: str) -> None:
-    """The job server answers, and speaks Beam's job interface.
+    """The job server answers, speaks Beam's job interface, and is this engine's: all listen at the same port.
 
     Raises:
         GristmillError: it does not.
@@ -33,11 +33,17 @@ def check_endpoint(profile: Profile, endpoint: str) -> None:
             ) from None
         try:
             request = beam_job_api_pb2.DescribePipelineOptionsRequest()
-            beam_job_api_pb2_grpc.JobServiceStub(channel).DescribePipelineOptions(request, timeout=SECONDS)
+            answer = beam_job_api_pb2_grpc.JobServiceStub(channel).DescribePipelineOptions(request, timeout=SECONDS)
         except grpc.RpcError as error:
             raise GristmillError(
                 f"--engine {profile.name}: {endpoint} answers, but is no job server of Beam ({error.code().name})"
             ) from None
+    known = {option.name for option in answer.options}
+    if profile.mark is not None and known and profile.mark not in known:
+        raise GristmillError(
+            f"--engine {profile.name}: the job server at {endpoint} is another engine's (it does not know "
+            f"{profile.mark}); start one of {profile.name.capitalize()}, or name it with -- --job_endpoint=HOST:PORT"
+        )
 
 
 def check_needs(profile: Profile, beam_args: Sequence[str]) -> None:

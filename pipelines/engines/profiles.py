@@ -41,6 +41,7 @@ class Profile:
     local: bool = False  # Beam's runner inside this command
     here: bool = False  # workers are this process or its children, so they see its files
     needs: tuple[str, ...] = ()  # options without which the runner cannot start
+    mark: str | None = None  # an option that job servers of this engine know and others do not
 
     def options(self, beam_args: Sequence[str] = ()) -> list[str]:
         """The preset as Beam's options, without those that ``beam_args`` names, then ``beam_args``."""
@@ -109,12 +110,12 @@ def _portable(endpoint: str) -> Options:
 def _flink(workers: int, parallelism: int | None) -> Profile:
     preset = _portable(os.environ.get(FLINK_VARIABLE) or "localhost:8099")
     width = (("parallelism", str(parallelism)),) if parallelism else ()
-    return Profile("flink", "PortableRunner", preset + width)
+    return Profile("flink", "PortableRunner", preset + width, mark="flink_master")
 
 
 def _spark(workers: int, parallelism: int | None) -> Profile:
     preset = _portable(os.environ.get(SPARK_VARIABLE) or "localhost:8099")
-    return Profile("spark", "PortableRunner", preset, proven=False)
+    return Profile("spark", "PortableRunner", preset, proven=False, mark="spark_master")
 
 
 def _dataflow(workers: int, parallelism: int | None) -> Profile:
