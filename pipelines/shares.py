@@ -17,9 +17,9 @@ FACTOR = 1.2
 SHARDS, LEAST_SHARD = 8, 8 << 20
 """A release of 64 MiB or more has at least eight shards, so that as many readers each have one; smaller ones have
 fewer, of about 8 MiB."""
-PIECE, MOST_PIECES = 16 << 20, 2048
+PIECE, MOST_PIECES = 16 << 20, 512
 """Bytes of a shard that a worker sorts at a time; and how many such pieces a release has at most, because every unit
-sends a batch to each. From 20 GiB of text on pieces grow."""
+sends a batch to each. From 7 GiB of text on pieces grow."""
 
 
 def release_plan(

@@ -181,6 +181,8 @@ def before(flink: "FlinkCluster") -> set[str]:
     return {one["jid"] for one in flink.ask("jobs/overview")["jobs"]}
 
 
+LONG = pytest.mark.skipif(not os.environ.get("GRISTMILL_LONG"), reason="takes minutes; GRISTMILL_LONG=1 runs it")
+
 STAGES = [("read", False), ("near", True), ("write", False)]
 
 
@@ -243,6 +245,21 @@ def test_no_worker_outlives_its_task_manager(recipe: Path, flink: "FlinkCluster"
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("who", ["job_server", pytest.param("job_manager", marks=LONG)])
+def test_who_leads_the_job_dies(who: str, recipe: Path, flink: "FlinkCluster", tmp_path: Path, begin: Any):
+    """Nobody is left to go on with the job."""
+    run = begin(recipe, tmp_path, *FLINK, "--quiet")
+    until_at("read", flink, run)
+    getattr(flink, f"kill_{who}")()
+    try:
+        said = nothing(run)
+    finally:
+        flink.restart()
+    assert ("no longer answers; nothing was published, and the job was cancelled" in said) == (who == "job_server")
+    assert "--engine flink" in said
+
+
+@pytest.mark.slow
 def test_a_store_that_comes_back(
     recipe: Path, undisturbed: Manifest, flink: "FlinkCluster", object_store: "ObjectStore", begin: Any
 ):
@@ -255,7 +272,7 @@ def test_a_store_that_comes_back(
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not os.environ.get("GRISTMILL_LONG"), reason="takes two minutes; GRISTMILL_LONG=1 runs it")
+@LONG
 def test_a_store_that_stays_away(recipe: Path, flink: "FlinkCluster", object_store: "ObjectStore", begin: Any):
     run = begin(recipe, object_store.url, *FLINK, "--quiet")
     until_at("read", flink, run)

@@ -53,6 +53,7 @@ class RemoteJob:
             self._cancel(result)
             raise KeyboardInterrupt
         failed: list[BaseException] = []
+        threading.excepthook = _hear
         waiter = threading.Thread(target=_wait, args=(result, failed), daemon=True)
         waiter.start()
         try:
@@ -65,7 +66,7 @@ class RemoteJob:
             raise
         self._cost(result)
         if failed:
-            raise self._error(failed[0])
+            raise self._left_alone(result) if _is_away(failed[0]) else self._error(failed[0])
 
     def _submit(self, pipeline: Any) -> tuple[Any, bool]:
         """The submitted job, and whether Ctrl-C came meanwhile: it must not leave a job that nobody knows."""
@@ -141,6 +142,14 @@ class RemoteJob:
         cause = f"--engine {self._profile.name}: the job failed: {first_cause(text)}"
         return EngineError(f"{cause}; all that the engine said: {_keep(text)}", text)
 
+    def _left_alone(self, result: Any) -> GristmillError:
+        """The job server is gone; on Flink the job would go on without it, for nobody."""
+        ended = self._rest is not None and self._ended(result)
+        return GristmillError(
+            f"--engine {self._profile.name}: the job server at {self._endpoint} no longer answers; nothing was "
+            "published, " + ("and the job was cancelled" if ended else "but the job may go on: look there, and end it")
+        )
+
     def _cancel(self, result: Any) -> None:
         """Have the engine end the job, and wait until it says so."""
         sys.stderr.write(f"\ncancelling the job on {self._profile.name} …\n")
@@ -185,6 +194,18 @@ def _keep(text: str) -> str:
     with os.fdopen(handle, "w", errors="replace") as file:
         file.write(text)
     return path
+
+
+def _is_away(error: BaseException) -> bool:
+    """Whether it was the job server that broke off, not the job."""
+    code = getattr(error, "code", None)
+    return callable(code) and str(code()) == "StatusCode.UNAVAILABLE"
+
+
+def _hear(arguments: Any) -> None:
+    """Threads' own errors as ever, but for Beam's reader of messages: it prints again what the waiting call raises."""
+    if arguments.thread is None or not arguments.thread.name.startswith("wait_until_finish"):
+        threading.__excepthook__(arguments)
 
 
 def _wait(result: Any, failed: list[BaseException]) -> None:

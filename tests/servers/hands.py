@@ -41,6 +41,17 @@ class FlinkCluster:
         """KILL it with its Python workers, or ``alone``: then its workers find out by themselves."""
         Server(RUN, name).kill(alone)
 
+    def kill_job_server(self) -> None:
+        self._flink.job_server.kill()
+
+    def kill_job_manager(self) -> None:
+        self._flink.job_manager.kill()
+
+    def restart(self) -> None:
+        """Start again what does not run, and wait until the job manager knows every task manager."""
+        self._flink.start()
+        self._flink.settled(60)
+
     def workers(self) -> list[psutil.Process]:
         """The Python workers of the whole cluster."""
         found = [process for server in self._flink.servers() for process in server.marked()]
