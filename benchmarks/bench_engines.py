@@ -73,6 +73,10 @@ class Cost:
     def cpu(self) -> float:
         return self.python_cpu + self.jvm_cpu
 
+    @property
+    def stage_times(self) -> str:
+        return ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in self.stages.items())
+
 
 def recipe_of(name: str) -> Path:
     if name == "quickstart":
@@ -179,11 +183,10 @@ def bench(engines: list[Engine], inputs: list[str], rounds: int, out: str | None
         for engine_name, runs in costs.items():
             ratios = sorted(one.cpu / other.cpu for one, other in zip(runs, first, strict=True))
             best = min(runs, key=lambda one: one.seconds)
-            stages = ", ".join(f"{stage} {seconds:.1f}" for stage, seconds in best.stages.items())
             peak = f"{max(one.peak for one in runs) / 1e6:,.0f}" if memory else ""
             lines.append(
                 f"| {name} | {engine_name} | {best.seconds:.1f} | {best.cpu:.1f} | {best.jvm_cpu:.1f} "
-                f"| {ratios[len(ratios) // 2]:.2f} | {peak} | {stages} |"
+                f"| {ratios[len(ratios) // 2]:.2f} | {peak} | {best.stage_times} |"
             )
     return "\n".join(lines)
 

@@ -89,11 +89,10 @@ def bench(counts: list[int], engines: list[Engine]) -> str:
                 raise Failed(f"{kind}, {count:,} rows: the engines give different releases")
         for engine in engines:
             little, much = costs[engine, small], costs[engine, large]
-            stages = ", ".join(f"{name} {value:.1f}" for name, value in much.stages.items())
             lines.append(
                 f"| {kind} | {engine.name} | {little.seconds:.1f} | {much.seconds:.1f} "
                 f"| {much.seconds / little.seconds:.1f} | {much.seconds / even.setdefault(engine, much.seconds):.2f} "
-                f"| {stages} | {much.peak / 1e6:,.0f} |"
+                f"| {much.stage_times} | {much.peak / 1e6:,.0f} |"
             )
         for recipe in recipes.values():
             shutil.rmtree(recipe.parent)

@@ -6,7 +6,7 @@ find inputs → ingest → books → decide → guard → mix → release → ma
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -33,13 +33,12 @@ from pipelines.steps import steps_of
 from pipelines.unscored import unscored
 from schemas.errors import GristmillError
 from schemas.manifest import SelectionReport
-from schemas.store import hastily
 from transforms.census import SOURCES
 from transforms.corpus import write_batch
 from transforms.ingest import IngestSplits
 from transforms.mix import Target, settle
 from transforms.spill import Spill, spill_into
-from transforms.storage import is_remote, make_folder, remove_tree, scratch, within
+from transforms.storage import gone_afterwards, is_remote, make_folder, scratch, within
 
 ALONE_RECORDS = 200_000
 """Records up to which decisions run in the command's own process. Their ten steps move few bytes: at 79,000 records
@@ -195,7 +194,6 @@ def release(
     steps = {"select": ingested.units, "write": sum(plan.partitions) * plan.pieces}
     if plan.pieces > 1:
         steps["bind"] = sum(plan.partitions)
-        make_folder(folder / "pieces")
     with report.stage("release", steps, engine.progress) as say:
         from pipelines import graphs
 
@@ -212,17 +210,10 @@ def release(
 @contextmanager
 def run_folder(work_dir: Path) -> Iterator[Path]:
     """A folder for this run's verdicts and summaries, gone afterwards."""
-    folder = scratch(work_dir / "runs", "run")
-    for name in ("filtered", "verdicts"):
-        make_folder(folder / name)
-    try:
+    with gone_afterwards(scratch(work_dir / "runs", "run")) as folder:
+        for name in ("filtered", "verdicts", "pieces"):
+            make_folder(folder / name)
         yield folder
-    except BaseException:
-        with hastily():  # the store may be what failed; what stays is for gristmill clean
-            remove_tree(folder)
-        raise
-    with suppress(GristmillError):
-        remove_tree(folder)
 
 
 @contextmanager

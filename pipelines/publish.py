@@ -5,7 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -29,13 +29,21 @@ from schemas import manifest
 from schemas.errors import GristmillError
 from schemas.ledger import LEDGER, QUARANTINE, QUARANTINED
 from schemas.recipe import Recipe
-from schemas.store import hastily
 from schemas.version import __version__
 from transforms.annotate.function import UserFunction
 from transforms.corpus import read_batch
 from transforms.mix import Target
 from transforms.shards import file_digest
-from transforms.storage import all_files, is_file, is_remote, remove_files, remove_tree, replacing, scratch, write_bytes
+from transforms.storage import (
+    all_files,
+    gone_afterwards,
+    is_file,
+    is_remote,
+    remove_files,
+    replacing,
+    scratch,
+    write_bytes,
+)
 
 # What Parquet bytes and signatures depend on besides our own code.
 DEPENDENCIES = ("pyarrow", "numpy", "orjson", "xxhash", "tokenizers", "ftfy")
@@ -66,18 +74,9 @@ def target_of(recipe: Recipe, out: Path) -> Path:
     return target
 
 
-@contextmanager
-def staging(target: Path) -> Iterator[Path]:
+def staging(target: Path) -> AbstractContextManager[Path]:
     """A hidden folder beside the target; what is left of it afterwards is removed."""
-    folder = scratch(target.parent, f"staging-{target.name}")
-    try:
-        yield folder
-    except BaseException:
-        with hastily():  # the store may be what failed; what stays is for gristmill clean
-            remove_tree(folder)
-        raise
-    with suppress(GristmillError):
-        remove_tree(folder)
+    return gone_afterwards(scratch(target.parent, f"staging-{target.name}"))
 
 
 def publish(

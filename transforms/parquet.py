@@ -50,15 +50,11 @@ class Parquet:
         hold such a row. Raises KeyError for a column that is not there."""
         found = [self.schema.empty_table().select(columns)]
         for number in range(self._file.num_row_groups):
-            rows = self._group(number, by).append_column("_row", pa.array(np.arange(self._rows(number))))
-            kept = rows.filter(condition)["_row"]
+            rows = self._group(number, by)
+            kept = rows.append_column("_row", pa.array(np.arange(rows.num_rows))).filter(condition)["_row"]
             if len(kept):
                 found.append(self._group(number, columns).take(kept))
         return pa.concat_tables(found)
-
-    def _rows(self, number: int) -> int:
-        count: int = self._file.metadata.row_group(number).num_rows
-        return count
 
     def _group(self, number: int, columns: Sequence[str] | None) -> pa.Table:
         found: pa.Table = self._file.read_row_group(number, columns=columns, use_threads=self._threads)

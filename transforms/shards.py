@@ -18,13 +18,12 @@ from transforms.storage import opened, replacing
 ORDER = "__order"
 """Travels with the rows, sorts them, and is not written."""
 
+_TOTALS = ("characters", "words", "tokens", "answer_tokens")
 # One row per written file; counts are of its rows.
 FILE = pa.schema(
-    [("name", pa.string()), ("sha256", pa.string())]
-    + [(name, pa.int64()) for name in ("rows", "bytes", "characters", "words", "tokens", "answer_tokens")]
+    [("name", pa.string()), ("sha256", pa.string())] + [(name, pa.int64()) for name in ("rows", "bytes", *_TOTALS)]
 )
 _DICTIONARY = ["source", "origin", "generator", "license", "language", "task", "tools"]
-_TOTALS = ("characters", "words", "tokens", "answer_tokens")
 _LEDGER_DICTIONARY = ["source", "file", "verdict", "stage", "rule", "split"]
 
 

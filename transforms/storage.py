@@ -10,18 +10,18 @@ import shutil
 import socket
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from schemas.errors import GristmillError
-from schemas.store import check_address, is_remote
+from schemas.store import check_address, hastily, is_remote
 
 __all__ = [
-    "place", "is_remote", "within", "replacing", "mapped", "create", "remove_tree", "scratch", "read_bytes",
-    "write_bytes", "opened", "is_file", "files_in", "all_files", "folders_in", "make_folder", "alive_here", "Found",
-    "remove_files", "this_host", "process_lives",
+    "place", "is_remote", "within", "replacing", "gone_afterwards", "mapped", "create", "remove_tree", "scratch",
+    "read_bytes", "write_bytes", "opened", "is_file", "files_in", "all_files", "folders_in", "make_folder",
+    "alive_here", "Found", "remove_files", "this_host", "process_lives",
 ]  # fmt: skip
 
 
@@ -84,6 +84,20 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(staging, path)
     finally:
         staging.unlink(missing_ok=True)
+
+
+@contextmanager
+def gone_afterwards(folder: Path) -> Iterator[Path]:
+    """A folder that is removed at the end. After a failure the store is asked but once, for it may be what failed; what
+    stays is for gristmill clean."""
+    try:
+        yield folder
+    except BaseException:
+        with hastily():
+            remove_tree(folder)
+        raise
+    with suppress(GristmillError):
+        remove_tree(folder)
 
 
 def mapped(path: Path | str) -> Any:
